@@ -1,0 +1,55 @@
+"""Bytes <-> arrays, under a bound.
+
+    array (any shape, float16/32/64, any order)
+      | frames   -> (frame, y, x), native, C order
+      | mask     -> special pixels apart (NaN, infinities, fill values, zeros under a relative bound)
+      | bound    -> domain: field <-> integers in fine units
+      | neural (coarse_to_fine, integer_net, entropy, models) | classical | constant | raw
+      | bound    -> the check; what lies outside is kept exactly
+      | stream   -> bytes
+    and back.
+
+Nothing here imports torch or xarray, and importing has no side effect: names load when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adiabat.codec.errors import (
+        AdiabatError,
+        BoundError,
+        CorruptStreamError,
+        ModelMismatchError,
+        ModelNotFoundError,
+        TruncatedStreamError,
+        UnsupportedVersionError,
+    )
+    from adiabat.codec.pyramid import Pyramid
+    from adiabat.codec.stream import describe
+
+__all__ = [
+    "AdiabatError",
+    "BoundError",
+    "CorruptStreamError",
+    "ModelMismatchError",
+    "ModelNotFoundError",
+    "Pyramid",
+    "TruncatedStreamError",
+    "UnsupportedVersionError",
+    "describe",
+]
+
+_HOMES = {"Pyramid": "pyramid", "describe": "stream"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"adiabat.codec.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,216 @@
+"""The bound as a contract: what was asked for, the domain that keeps it, and the check that nothing lies outside.
+
+First stage of encoding after the mask, and its last. Spec: `spec/bounds.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.domain import (
+    TARGET_LIMIT,
+    AbsDomain,
+    Domain,
+    LatticeDomain,
+    OrderedDomain,
+)
+from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.loglinear import LogDomain
+from adiabat.codec.packing import find_spacing, fit_phase, half_ulp
+
+__all__ = ["Bound", "choose_domain", "domain_from", "violations"]
+
+WORTH = 1.03  # a lattice is used where its step is this much longer than that of the plain domain
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What the user asked for.
+
+    Parameters
+    ----------
+    kind : str
+        "lossless", "abs" or "rel".
+    size : float
+        The bound: in the field's units (abs), or a fraction of each value (rel); 0.0 if lossless.
+
+    Examples
+    --------
+    >>> Bound.parse({"abs": 0.1})
+    Bound(kind='abs', size=0.1)
+    >>> Bound.parse("lossless").config()
+    'lossless'
+    """
+
+    kind: str
+    size: float = 0.0
+
+    @classmethod
+    def parse(cls, bound: object) -> Bound:
+        """Read `{"abs": x}`, `{"rel": r}` or `"lossless"`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Saying what was expected and what was got.
+        """
+        expected = 'expected bound={"abs": x}, {"rel": r} or "lossless"'
+        if isinstance(bound, str):
+            if bound != "lossless":
+                raise ValueError(f"{expected}, got {bound!r}")
+            return cls("lossless")
+        if not isinstance(bound, dict):
+            raise TypeError(f"{expected}, got {bound!r}")
+        if len(bound) != 1 or not set(bound) <= {"abs", "rel"}:
+            raise ValueError(f"{expected}, got {bound!r}")
+        ((kind, size),) = bound.items()
+        if isinstance(size, bool) or not isinstance(size, int | float | np.integer | np.floating):
+            raise TypeError(f"expected a number for {kind!r}, got {size!r}")
+        if not (math.isfinite(size) and float(size) > 0):
+            raise ValueError(f"expected a positive finite number for {kind!r}, got {size!r}")
+        return cls(kind, float(size))
+
+    def config(self) -> str | dict[str, float]:
+        """Return it as JSON, as `parse` reads it."""
+        return self.kind if self.kind == "lossless" else {self.kind: self.size}
+
+
+def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, bound: Bound) -> Domain:
+    """Choose the integer domain a chunk is coded in.
+
+    Parameters
+    ----------
+    field : NDArray[np.floating], shape (frame, y, x)
+        In native byte order.
+    valid : NDArray[np.bool_] or None, shape (frame, y, x)
+        Ordinary pixels; None for all.
+    bound : Bound
+
+    Returns
+    -------
+    Domain
+        `OrderedDomain`, which keeps every bit, where nothing else can hold the bound.
+
+    Examples
+    --------
+    >>> choose_domain(np.full((1, 1, 2), 0.7), None, Bound("abs", 0.5)).parameters()[0]
+    'abs'
+    """
+    values = field.reshape(-1) if valid is None else field[valid]
+    if not values.size:
+        return OrderedDomain()
+    if bound.kind == "rel":
+        log = LogDomain.fit(bound.size, field.dtype)
+        if log is not None:
+            return log
+    plain: AbsDomain | None = None
+    if bound.kind == "abs":
+        largest = max(float(values.max()), -float(values.min()))
+        plain = AbsDomain.fit(largest, bound.size, field.dtype)
+    step = plain.unit * plain.step if plain else 0.0
+    return _lattice(values, bound, step) or plain or OrderedDomain()
+
+
+def _lattice(values: NDArray[np.floating], bound: Bound, step: float) -> LatticeDomain | None:
+    """Find a lattice that all values lie on, where coding its integers saves over a plain step."""
+    if step and bound.size < half_ulp(values):
+        return None
+    spacing = find_spacing(values)
+    if spacing is None:
+        return None
+    room = bound.size if bound.kind == "abs" else 0.0
+    # A spacing that is found is right to about 1e-6: no more is needed to see whether it may pay.
+    steps = math.floor(room / spacing * (1 + 1e-6))
+    if not _pays(steps, spacing, step):
+        return None
+    fitted = fit_phase(values, spacing, exact=bool(step) and not steps)
+    if fitted is None:
+        return None
+    spacing, phase = fitted
+    ulp = 2 * half_ulp(values)
+    rounding = 0.0 if not spacing % ulp and not phase % ulp else ulp
+    steps = max(0, math.floor((room - rounding) / spacing))
+    largest = float(np.abs(values).max()) / spacing * LatticeDomain.snap
+    good = _pays(steps, spacing, step) and largest < TARGET_LIMIT
+    return LatticeDomain(spacing, phase, steps) if good else None
+
+
+def _pays(steps: int, spacing: float, step: float) -> bool:
+    """Whether a lattice's step is longer than the plain one, or as long and without any error."""
+    longer = (2 * steps + 1) * spacing
+    return longer > WORTH * step or (not steps and longer > 0.99 * step)
+
+
+def domain_from(parameters: tuple[str | float | int, ...]) -> Domain:
+    """Make the domain that a stream's header names.
+
+    Raises
+    ------
+    CorruptStreamError
+        If it names none.
+
+    Examples
+    --------
+    >>> domain_from(("abs", 0.5))
+    AbsDomain(unit=0.5)
+    """
+    name, *numbers = parameters
+    if name == "abs":
+        return AbsDomain(float(numbers[0]))
+    if name == "lattice":
+        return LatticeDomain(float(numbers[0]), float(numbers[1]), int(numbers[2]))
+    if name == "ordered":
+        return OrderedDomain()
+    if name == "log":
+        return LogDomain(int(numbers[0]))
+    raise CorruptStreamError(f"expected a domain of integers, got {name!r}")
+
+
+def violations(
+    field: NDArray[np.floating],
+    decoded: NDArray[np.floating],
+    valid: NDArray[np.bool_] | None,
+    bound: Bound,
+) -> NDArray[np.bool_]:
+    """Find ordinary pixels whose decoded value is not within the bound, as seen in float64.
+
+    Parameters
+    ----------
+    field, decoded : NDArray[np.floating], shape (frame, y, x)
+        Original and decoded values, of one native dtype.
+    valid : NDArray[np.bool_] or None, shape (frame, y, x)
+        Ordinary pixels; None for all.
+    bound : Bound
+
+    Returns
+    -------
+    NDArray[np.bool_], of the same shape
+        A lossless bound compares bit patterns; a relative one keeps signs, and nothing becomes zero.
+
+    Examples
+    --------
+    >>> one = np.array([[[1.0, 2.0]]], np.float32)
+    >>> violations(one, one + np.float32(0.25), None, Bound("rel", 0.2)).tolist()
+    [[[True, False]]]
+    """
+    outside: NDArray[np.bool_]
+    if bound.kind == "lossless":
+        bits = f"u{field.dtype.itemsize}"
+        outside = field.view(bits) != decoded.view(bits)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.abs(np.subtract(decoded, field, dtype=np.float64))
+            room = bound.size
+            if bound.kind == "rel":
+                outside = ~(error <= room * np.abs(field.astype(np.float64)))
+                if room >= 1:  # the bound alone would let them through
+                    outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
+            else:
+                outside = ~(error <= room)
+    if valid is not None:
+        outside = outside & valid
+    return outside

@@ -1,0 +1,251 @@
+"""Integers under frequency tables <-> 32-bit words; the only importer of constriction.
+
+Stage of `pyramid`: integer_net -> **entropy** -> stream.  Spec: spec/entropy.md.
+
+A residual symbol q comes with a context: a scale index (a quarter octave of spread each) and a shape. Below TABLES
+scales each pair has a frequency table of its own; above, the low bits of q are written raw and the table of the same
+quarter octave codes the rest. Symbols beyond the table go through its escape. Where a chunk's symbols fit other tables
+better than the ones their contexts name, the encoder stores a substitution, for each of two regions: the finest
+lattice and the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write_varint
+
+Integers = NDArray[np.int64]
+
+SCALES = 32  # scale indices with a table of their own, a quarter octave apart; SCALE_ONE means a spread of one step
+SCALE_ONE = 20
+SCALE_TOP = SCALES + 4 * 44 - 1  # last scale index: 44 raw bits
+SHAPES = 3
+REACH = 47  # a table codes -REACH .. REACH, then the escape
+ALPHABET = 2 * REACH + 2
+ESCAPE = ALPHABET - 1
+PRECISION = 24  # frequencies of a table sum to 2**PRECISION
+TABLES = SHAPES * SCALES
+SUBSTITUTION_BITS = 24.0  # a substitution that saves less is not made
+REGIONS = 2  # 0: all lattices but the finest; 1: the finest
+CONTEXT_COUNT = SHAPES * (SCALE_TOP + 1)
+
+
+# context = scale index * SHAPES + shape; so is the table, of a scale index below SCALES
+_CONTEXTS = np.arange(CONTEXT_COUNT)
+RAW_BITS: NDArray[np.int64] = np.maximum(0, (_CONTEXTS // SHAPES - (SCALES - 4)) // 4)
+TABLE_OF: NDArray[np.int64] = _CONTEXTS - 4 * SHAPES * RAW_BITS
+del _CONTEXTS
+
+
+class Tables:
+    """Frequency tables ready for constriction.
+
+    Parameters
+    ----------
+    frequencies : NDArray[np.uint32], shape (TABLES, ALPHABET)
+        Each at least 1; each row sums to 2**PRECISION.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+
+    def __init__(self, frequencies: NDArray[np.uint32]) -> None:
+        if frequencies.shape != (TABLES, ALPHABET):
+            raise ValueError(f"frequencies: expected shape {(TABLES, ALPHABET)}, got {frequencies.shape}")
+        if (frequencies < 1).any() or (frequencies.sum(1, dtype=np.int64) != 1 << PRECISION).any():
+            raise ValueError("frequencies: expected rows of at least 1 each that sum to 2**24")
+        self._frequencies = frequencies
+        self._models: dict[int, Any] = {}
+
+    def code_lengths(self) -> NDArray[np.float64]:
+        """Bits of each letter in each table."""
+        return PRECISION - np.log2(self._frequencies)
+
+    def model(self, table: int) -> Any:
+        """A constriction model with exactly the integer frequencies of this table."""
+        model = self._models.get(table)
+        if model is None:
+            import constriction
+
+            # constriction gives every letter one of 2**24 shares before it divides the rest: k - 1 reproduces k exactly
+            weights = self._frequencies[table].astype(np.float64) - 1.0
+            model = constriction.stream.model.Categorical(weights, perfect=False, lazy=False)
+            self._models[table] = model
+        return model
+
+
+class SymbolWriter:
+    """Collects residual symbols pass by pass; `payload` codes them all."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._groups: list[tuple[int, int, NDArray[np.int32]]] = []  # region, table, letters
+        self._raw: list[bytes] = []
+        self._escapes: list[Integers] = []
+
+    def write(self, symbols: Integers, starts: Integers, region: int) -> None:
+        """Take the symbols of a pass sorted by context; those of context c stand at starts[c] .. starts[c + 1]."""
+        for context in np.flatnonzero(np.diff(starts)):
+            part, bits = symbols[starts[context] : starts[context + 1]], int(RAW_BITS[context])
+            if bits:
+                shifted = part + (1 << (bits - 1))
+                part = shifted >> bits
+                self._raw.append(_pack(shifted & ((1 << bits) - 1), bits))
+            letters = part + REACH
+            outside = np.abs(part) > REACH
+            if outside.any():
+                self._escapes.append(part[outside])
+                letters[outside] = ESCAPE
+            self._groups.append((region, int(TABLE_OF[context]), letters.astype(np.int32)))
+
+    def payload(self) -> bytes:
+        """Four sections, each after its length: substitutions, words, raw bits, escaped symbols."""
+        import constriction
+
+        substitute = self._substitutions()
+        ans = constriction.stream.stack.AnsCoder()
+        for region, table, letters in reversed(self._groups):
+            ans.encode_reverse(letters, self._tables.model(int(substitute[region, table])))
+        words = np.asarray(ans.get_compressed()).astype("<u4").tobytes()
+        parts = [_write_substitutions(substitute), words, b"".join(self._raw), _write_escapes(self._escapes)]
+        return b"".join(write_varint(len(part)) + part for part in parts)
+
+    def _substitutions(self) -> Integers:
+        """The table that each table's letters cost least under, by region, where that saves more than it takes."""
+        counts = np.zeros((REGIONS, TABLES, ALPHABET))
+        for region, table, letters in self._groups:
+            counts[region, table] += np.bincount(letters, minlength=ALPHABET)
+        cost = counts @ self._tables.code_lengths().T  # (regions, tables, tables)
+        own = np.arange(TABLES)
+        saved = cost[:, own, own] - cost.min(2)
+        substitute = np.where(saved > SUBSTITUTION_BITS, cost.argmin(2), own)
+        worth = saved[substitute != own].sum() > 8 * len(_write_substitutions(substitute))
+        return substitute if worth else np.broadcast_to(own, substitute.shape)
+
+
+class SymbolReader:
+    """Gives back, pass by pass, what a SymbolWriter took.
+
+    Raises
+    ------
+    CorruptStreamError
+        Here or later, if the payload is not one that a SymbolWriter made for these tables and passes.
+    """
+
+    def __init__(self, tables: Tables, payload: Reader) -> None:
+        import constriction
+
+        self._tables = tables
+        self._substitute = _read_substitutions(payload.take(payload.varint()))
+        words = payload.take(payload.varint())
+        array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
+        if array is None or (array.size and array[-1] == 0):
+            raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(words)} bytes")
+        self._ans = constriction.stream.stack.AnsCoder(array)
+        self._raw = Reader(payload.take(payload.varint()))
+        self._escapes = _read_escapes(payload.take(payload.varint()))
+        self._escaped = 0
+
+    def read(self, starts: Integers, region: int) -> Integers:
+        """The symbols of a pass, sorted by context."""
+        symbols = np.empty(int(starts[-1]), np.int64)
+        for context in np.flatnonzero(np.diff(starts)):
+            count, bits = int(starts[context + 1] - starts[context]), int(RAW_BITS[context])
+            table = int(self._substitute[region, TABLE_OF[context]])
+            letters = self._ans.decode(self._tables.model(table), count)
+            part = letters.astype(np.int64) - REACH
+            if letters.max() == ESCAPE:
+                self._unescape(part, letters == ESCAPE)
+            if bits:
+                low = _unpack(self._raw.take((count * bits + 7) // 8), count, bits)
+                part = (part << bits) + low - (1 << (bits - 1))
+            symbols[starts[context] : starts[context + 1]] = part
+        return symbols
+
+    def _unescape(self, part: Integers, where: NDArray[np.bool_]) -> None:
+        until = self._escaped + int(where.sum())
+        if until > len(self._escapes):
+            raise CorruptStreamError(f"expected {until} escaped symbols, got {len(self._escapes)}")
+        part[where] = self._escapes[self._escaped : until]
+        self._escaped = until
+
+    def finish(self) -> None:
+        """Refuse a payload that holds more than was read."""
+        self._raw.end()
+        if self._escaped != len(self._escapes) or not self._ans.is_empty():
+            raise CorruptStreamError("expected every coded symbol to be used, got some left over")
+
+
+def _write_substitutions(substitute: Integers) -> bytes:
+    """Nothing where each table stands for itself, else its successor number modulo TABLES, packed."""
+    moved = (substitute - np.arange(TABLES)) % TABLES
+    return pack(moved.astype(np.uint8).tobytes()) if moved.any() else b""
+
+
+def _read_substitutions(data: bytes) -> Integers:
+    """Undo `_write_substitutions`: int64 (regions, tables)."""
+    moved = np.frombuffer(unpack(data, REGIONS * TABLES) if data else bytes(REGIONS * TABLES), np.uint8)
+    if moved.max() >= TABLES:
+        raise CorruptStreamError(f"expected table numbers below {TABLES}, got {moved.max()}")
+    return (moved.reshape(REGIONS, TABLES).astype(np.int64) + np.arange(TABLES)) % TABLES
+
+
+def _pack(values: Integers, bits: int) -> bytes:
+    """Unsigned integers of `bits` bits each, lowest bit first, filled up to a byte."""
+    planes = (values[:, None] >> np.arange(bits)) & 1
+    return np.packbits(planes.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+
+
+def _unpack(data: bytes, count: int, bits: int) -> Integers:
+    """Undo `_pack`."""
+    planes = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits, bitorder="little").reshape(count, bits)
+    return planes.astype(np.int64) @ (np.int64(1) << np.arange(bits, dtype=np.int64))
+
+
+def _write_escapes(parts: list[Integers]) -> bytes:
+    """Nothing, or the number of escaped symbols and their zigzag values, packed as shuffled uint64."""
+    if not parts:
+        return b""
+    values = np.concatenate(parts)
+    zigzag = ((values << 1) ^ (values >> 63)).astype(np.uint64)
+    return write_varint(len(zigzag)) + pack(shuffle(zigzag))
+
+
+def _read_escapes(data: bytes) -> Integers:
+    """Undo `_write_escapes`; a symbol beyond 2**40, which no target needs, is refused."""
+    if not data:
+        return np.empty(0, np.int64)
+    reader = Reader(data)
+    count = reader.varint(limit=1 << 31)
+    zigzag = unshuffle(unpack(reader.take(reader.left), 8 * count), np.dtype(np.uint64))
+    if zigzag.size and int(zigzag.max()) >= 1 << 41:
+        raise CorruptStreamError(f"expected escaped symbols below 2**40, got {int(zigzag.max()) >> 1}")
+    half = (zigzag >> np.uint64(1)).astype(np.int64)
+    return np.where(zigzag & np.uint64(1), ~half, half)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[misc]
+def group(contexts, count):  # type: ignore[no-untyped-def]
+    """Stable order of targets by context, and where each context starts; a context of `count` or more is left out."""
+    starts = np.zeros(count + 1, np.int64)
+    for c in contexts:
+        if c < count:
+            starts[c + 1] += 1
+    for c in range(count):
+        starts[c + 1] += starts[c]
+    fill = starts[:-1].copy()
+    order = np.empty(starts[count], np.int64)
+    for target in range(contexts.size):
+        c = contexts[target]
+        if c < count:
+            order[fill[c]] = target
+            fill[c] += 1
+    return order, starts

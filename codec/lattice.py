@@ -1,0 +1,253 @@
+"""The dyadic lattice of a frame: which pixels a pass predicts, from which neighbours, as integers.
+
+Stage of `pyramid`: frames -> **lattice** -> integer_net -> entropy.  Spec: spec/pyramid.md, sections 2 to 4.
+
+A frame is coded coarse to fine. On the lattice of spacing `s` the pixels whose row and column are both even are
+known (part C); three passes fill in the rest:
+
+    C A C A      D  first,  from the diagonal C
+    B D B D      A  second, from C and D
+    C A C A      B  third,  from C, D and A
+    B D B D
+
+All values are int64 in fine units (`bound.py`); nothing here is a float but the container the network wants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+PAD = 2  # rows and columns around each part, so that a stencil never leaves it
+CONTEXTS = 11  # inputs of the network after the stencil
+NEAR, WIDE = 4, 12  # the stencil's first entries are averaged to the centre; up to WIDE they count as its surroundings
+LIMIT = 1 << 38  # magnitude of any value in fine units; keeps every product below 2**63
+LINEAR_BITS = 14  # fraction bits of the linear path's weights
+OFFSET_BITS = 8  # the network's offset is in units of scale / 2**OFFSET_BITS
+OFFSET_LIMIT = 4095
+SYMBOL_LIMIT = 127  # residual symbols are clipped to this where they serve as context
+LEVEL_STEP, LEVEL_TOP = 14, 8
+
+C, D, A, B = range(4)
+_PART = {(0, 0): C, (1, 1): D, (0, 1): A, (1, 0): B}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass: targets at lattice positions (2 i + row, 2 j + column), and the stencil around each, nearest first.
+
+    Attributes
+    ----------
+    table : NDArray[np.int64], shape (n, 5)
+        For each stencil entry: part, row shift and column shift inside the part, row and column offset on the lattice.
+    """
+
+    name: str
+    row: int
+    column: int
+    table: NDArray[np.int64]
+
+    @property
+    def stencil(self) -> int:
+        """Number of stencil values."""
+        return len(self.table)
+
+    @property
+    def inputs(self) -> int:
+        """Width of the network's input."""
+        return len(self.table) + CONTEXTS
+
+
+def _pass(name: str, row: int, column: int, *products: tuple[tuple[int, ...], tuple[int, ...]]) -> Pass:
+    """A pass whose stencil is the union of the products rows x columns, nearest first, then by row and column."""
+    offsets = sorted(
+        ((dy, dx) for rows, columns in products for dy in rows for dx in columns),
+        key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset),
+    )
+    table = []
+    for dy, dx in offsets:
+        parity = (row + dy) % 2, (column + dx) % 2
+        table.append((_PART[parity], (row + dy - parity[0]) // 2, (column + dx - parity[1]) // 2, dy, dx))
+    return Pass(name, row, column, np.array(table, np.int64))
+
+
+_ODD, _EVEN = (-3, -1, 1, 3), (-2, 0, 2)
+PASSES = (
+    _pass("D", 1, 1, (_ODD, _ODD)),
+    _pass("A", 0, 1, (_EVEN, _ODD), (_ODD, _EVEN)),
+    _pass("B", 1, 0, (_EVEN, _ODD), (_ODD, _EVEN), ((-1, 1), (-1, 1))),
+)
+
+
+def spacings(height: int, width: int) -> list[int]:
+    """Lattice spacings of a frame, coarsest first; before the first only pixel (0, 0) is known."""
+    return [1 << level for level in reversed(range(max(height - 1, width - 1, 0).bit_length()))]
+
+
+def part_index(length: int, parity: int, rows: int, *, wrap: bool) -> NDArray[np.int64]:
+    """Where rows -PAD .. rows-1+PAD of a padded part come from: mirrored about the first and last lattice row.
+
+    Mirroring about a pixel, and a period that is even, keep the parity and so the part.
+    """
+    position = 2 * np.arange(-PAD, rows + PAD) + parity
+    if wrap and length % 2 == 0:
+        return (position % length - parity) // 2
+    period = max(2 * (length - 1), 1)
+    position = np.abs(position) % period
+    return np.maximum(np.minimum(position, period - position) - parity, 0) // 2
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[misc]
+def pad(part, rows, columns, padded):  # type: ignore[no-untyped-def]
+    """padded[f, r, c] = part[f, rows[r], columns[c]]."""
+    for f in range(part.shape[0]):
+        for r in range(rows.size):
+            for c in range(columns.size):
+                padded[f, r, c] = part[f, rows[r], columns[c]]
+
+
+@numba.njit(inline="always")  # type: ignore[misc]
+def _bit_length(value):  # type: ignore[no-untyped-def]
+    """Number of bits of a value in 0 .. 2**63-1; no branch, so that loops over it become SIMD."""
+    bits = np.int64(0)
+    for shift in (32, 16, 8, 4, 2, 1):
+        bigger = np.int64(value >= (np.int64(1) << shift)) * shift
+        value = value >> bigger
+        bits += bigger
+    return bits + np.int64(value > 0)
+
+
+@numba.njit(inline="always")  # type: ignore[misc]
+def _log8(value):  # type: ignore[no-untyped-def]
+    """Eight times the logarithm to base 2, linear between powers of two; value >= 1."""
+    exponent = _bit_length(value) - 1
+    return 8 * exponent + (((value << 3) >> exponent) & 7)
+
+
+@numba.njit(inline="always")  # type: ignore[misc]
+def _clip(value, low, high):  # type: ignore[no-untyped-def]
+    return min(max(value, low), high)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[misc]
+def gather(phases, symbols, table, weights, step, level, height, width, first, last, inputs, base, scale, octave):  # type: ignore[no-untyped-def]
+    """Network inputs, linear prediction, scale and its logarithm for rows first..last of a pass; see spec section 3.
+
+    phases, symbols: (3, frames, rows, columns) padded parts C, D, A: values (int64) and clipped residual symbols
+    (int16). A row is frame * height + target row. inputs: float32 (n + CONTEXTS, targets); base, scale, octave:
+    int64 (targets,).
+    """
+    n = table.shape[0]
+    d = np.empty((n, width), np.int64)
+    centre = np.empty(width, np.int64)
+    slope_y = np.empty(width, np.int64)
+    slope_x = np.empty(width, np.int64)
+    linear = np.empty(width, np.int64)
+    shift = np.empty(width, np.int64)
+    inverse = np.empty(width, np.int64)
+    spread = np.empty(width, np.int64)
+    ratio = np.empty(width, np.int64)
+    near = np.empty(width, np.int64)
+    wide = np.empty(width, np.int64)
+    far = np.empty(width, np.int64)
+    symbol = np.empty(width, np.int64)
+    moment_y, moment_x = np.int64(0), np.int64(0)
+    for k in range(n):
+        moment_y += table[k, 3] * table[k, 3]
+        moment_x += table[k, 4] * table[k, 4]
+    inverse_y, inverse_x, inverse_n = 65536 // moment_y, 65536 // moment_x, 65536 // n
+    octave_step = _log8(step)
+    for row in range(first, last):
+        f, i = row // height, row % height
+        at = (row - first) * width
+        for k in range(n):
+            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + 2
+            source, difference = phases[p, f, r, c : c + width], d[k]
+            for j in range(width):
+                difference[j] = source[j]
+        for j in range(width):
+            centre[j] = (d[0, j] + d[1, j] + d[2, j] + d[3, j]) >> 2
+            slope_y[j] = 0
+            slope_x[j] = 0
+            linear[j] = 0
+            shift[j] = 0
+        for k in range(n):
+            dy, dx = table[k, 3], table[k, 4]
+            for j in range(width):
+                value = d[k, j] - centre[j]
+                d[k, j] = value
+                slope_y[j] += value * dy
+                slope_x[j] += value * dx
+        for j in range(width):
+            slope_y[j] = (slope_y[j] * inverse_y) >> 16
+            slope_x[j] = (slope_x[j] * inverse_x) >> 16
+        for k in range(n):
+            dy, dx, weight = table[k, 3], table[k, 4], weights[k]
+            for j in range(width):
+                value = d[k, j] - slope_y[j] * dy - slope_x[j] * dx
+                d[k, j] = value
+                shift[j] += abs(value)
+                linear[j] += value * weight
+        for j in range(width):
+            base[at + j] = centre[j] + ((linear[j] + (1 << 13)) >> 14)
+        for j in range(width):
+            spread[j] = ((shift[j] * inverse_n) >> 16) + (step >> 2) + 1
+            shift[j] = max(_bit_length(spread[j]) - 16, 0)
+        for j in range(width):  # exact although in float64: the quotient's distance from the next integer is > 2**-17
+            inverse[j] = np.int64(4294967296.0 / np.float64(spread[j] >> shift[j]))
+        for k in range(n):
+            difference, out = d[k], inputs[k, at : at + width]
+            for j in range(width):
+                value = ((difference[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27
+                out[j] = _clip(value, -127, 127)
+        for j in range(width):
+            ratio[j] = _log8(spread[j])
+            scale[at + j] = spread[j]
+        for j in range(width):
+            slope_y[j] = _log8(abs(slope_y[j]) + abs(slope_x[j]) + 1) - ratio[j]
+            ratio[j] -= octave_step
+        for j in range(width):
+            octave[at + j] = ratio[j]
+            inputs[n, at + j] = _clip(ratio[j], -127, 127)
+        for j in range(width):
+            inputs[n + 1, at + j] = _clip(4 * ratio[j], -127, 127)
+        for j in range(width):
+            inputs[n + 2, at + j] = _clip(slope_y[j], -127, 127)
+            inputs[n + 3, at + j] = level
+        for j in range(width):
+            near[j] = 1
+            wide[j] = 1
+            far[j] = 1
+        for k in range(n):
+            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + 2
+            context = symbols[p, f, r, c : c + width]
+            for j in range(width):
+                symbol[j] = context[j]
+            if k < 4:
+                for j in range(width):
+                    linear[j] = (symbol[j] * step * inverse[j]) >> (27 + shift[j])
+                for j in range(width):
+                    inputs[n + 4 + k, at + j] = _clip(linear[j], -127, 127)
+                for j in range(width):
+                    near[j] += abs(symbol[j])
+            elif k < 12:
+                for j in range(width):
+                    wide[j] += abs(symbol[j])
+            else:
+                for j in range(width):
+                    far[j] += abs(symbol[j])
+        for j in range(width):
+            near[j] = _log8(near[j])
+        for j in range(width):
+            wide[j] = _log8(wide[j])
+        for j in range(width):
+            far[j] = _log8(far[j])
+        for j in range(width):
+            inputs[n + 8, at + j] = near[j]
+        for j in range(width):
+            inputs[n + 9, at + j] = wide[j]
+        for j in range(width):
+            inputs[n + 10, at + j] = far[j]

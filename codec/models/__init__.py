@@ -1,0 +1,220 @@
+"""Model packages: the networks, linear weights and frequency tables of a codec, found by their SHA-256.
+
+A package is one zip file (spec/model.md): `manifest.json`, for each network the ONNX graph and the same integers as
+`.npy`, and `frequencies.npy`. Its name in a stream is the SHA-256 of the file. Packages are looked for, in this
+order, in the folders of ADIABAT_MODELS, in the wheel (this folder) and in the user's cache, where `add` puts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.entropy import Tables
+from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
+from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
+
+FORMAT = 1
+SUFFIX = ".zip"
+DEFAULT = "pyramid"  # the shipped package that encodes where none is named
+SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
+NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
+
+
+@dataclass(frozen=True)
+class Net:
+    """One network: its integer layers, the same as an ONNX graph, and the linear path beside it.
+
+    Attributes
+    ----------
+    key : str
+        Unique to this network: the package's hash and the network's name.
+    linear : NDArray[np.int64], shape (stencil,)
+        Weights of the linear path, in units of 2**-14.
+    """
+
+    key: str
+    layers: tuple[Layer, ...]
+    linear: NDArray[np.int64]
+    graph: bytes
+
+    def runner(self) -> Runner:
+        """How this process runs the network."""
+        return runner(self.key, self.layers, self.graph)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A package in memory.
+
+    Attributes
+    ----------
+    sha256 : str
+        Hash of the package file, in hexadecimal.
+    nets : tuple[Net, ...]
+        In the order of NETS.
+    frequencies : NDArray[np.uint32], shape (tables, letters)
+    manifest : dict
+        Name, licence, training data and whatever else the package says of itself.
+    """
+
+    sha256: str
+    nets: tuple[Net, ...]
+    frequencies: NDArray[np.uint32]
+    manifest: dict[str, Any]
+
+    def net(self, number: int, spacing: int) -> Net:
+        """The network of pass D, A or B (0, 1, 2) on the lattice of this spacing."""
+        return self.nets[net_number(number, spacing)]
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The frequency tables ready for coding."""
+        return Tables(self.frequencies)
+
+
+def net_number(number: int, spacing: int) -> int:
+    """Place in NETS of the network of pass D, A or B (0, 1, 2): the finest lattice has its own three."""
+    return number + (3 if spacing == 1 else 0)
+
+
+def load(data: bytes) -> Model:
+    """Read a package from its bytes.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is no package of this format, too large, or its numbers cannot be run exactly.
+    """
+    try:
+        return _load(data)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, UnicodeDecodeError) as error:
+        raise ModelMismatchError(f"not a model package of format {FORMAT}: {error}") from error
+
+
+def _load(data: bytes) -> Model:
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        unpacked = sum(entry.file_size for entry in package.infolist())
+        if len(data) > SIZE_LIMIT or unpacked > SIZE_LIMIT:
+            raise ValueError(f"expected at most {SIZE_LIMIT} bytes, got {len(data)}, {unpacked} unpacked")
+        parts = {entry.filename: package.read(entry) for entry in package.infolist()}
+    manifest = json.loads(parts["manifest.json"])
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError("manifest.json does not name this format")
+    digest = hashlib.sha256(data).hexdigest()
+    nets = tuple(_net(name, parts, manifest["nets"][name]["shifts"], digest) for name in NETS)
+    return Model(digest, nets, _array(parts, "frequencies.npy", np.uint32, 2), manifest)
+
+
+def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> Net:
+    layers = tuple(
+        Layer(_array(parts, f"{name}/weight{i}.npy", np.int8, 2), _array(parts, f"{name}/bias{i}.npy", np.int32, 1), int(shift))
+        for i, shift in enumerate(shifts)
+    )
+    prove_range(layers)
+    linear = _array(parts, f"{name}/linear.npy", np.int16, 1).astype(np.int64)
+    return Net(f"{digest}/{name}", layers, linear, parts[f"{name}/net.onnx"])
+
+
+def _array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
+    array = np.load(io.BytesIO(parts[name]), allow_pickle=False)
+    if array.dtype != np.dtype(dtype) or array.ndim != axes:
+        raise ValueError(f"{name}: expected {np.dtype(dtype)} of {axes} axes, got {array.dtype} of {array.ndim}")
+    return array
+
+
+def cache_folder() -> Path:
+    """Where `add` keeps packages: ADIABAT_CACHE, or adiabat/models in the user's cache folder."""
+    explicit = os.environ.get("ADIABAT_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(explicit) if explicit else home / "adiabat" / "models"
+
+
+def folders() -> list[Path]:
+    """Folders that are searched, first hit wins."""
+    named = [Path(part) for part in os.environ.get("ADIABAT_MODELS", "").split(os.pathsep) if part]
+    return [*named, Path(__file__).parent, cache_folder()]
+
+
+def packages() -> list[Path]:
+    """Every package file there is, in the order of the search."""
+    return [path for folder in folders() if folder.is_dir() for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+_loaded: dict[str, Model] = {}
+_lock = threading.Lock()
+
+
+def find_model(name: str | os.PathLike[str] | None = None) -> Model:
+    """The model of this name.
+
+    Parameters
+    ----------
+    name : str, path or None
+        A SHA-256 (64 hexadecimal digits, or at least 8 of its first), a package's name such as "pyramid", a path to
+        a package, or None for the one that is used by default.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If no package of this name is found; says where it was looked for and how to add one.
+    ModelMismatchError
+        If the file found is no model package.
+
+    Examples
+    --------
+    >>> find_model().manifest["name"]
+    'pyramid'
+    """
+    wanted = DEFAULT if name is None else os.fspath(name)
+    with _lock:
+        model = _loaded.get(wanted)
+        if model is None:
+            model = _find(wanted)
+            _loaded[wanted] = _loaded[model.sha256] = model
+        return model
+
+
+def _find(wanted: str) -> Model:
+    path = Path(wanted)
+    if path.suffix == SUFFIX and path.is_file():
+        return load(path.read_bytes())
+    is_hash = len(wanted) >= 8 and all(digit in "0123456789abcdef" for digit in wanted)
+    for path in packages():
+        if path.stem == wanted:
+            return load(path.read_bytes())
+        if is_hash and hashlib.sha256(path.read_bytes()).hexdigest().startswith(wanted):
+            return load(path.read_bytes())
+    places = ", ".join(str(folder) for folder in folders())
+    raise ModelNotFoundError(
+        f"model {wanted} is needed but was not found in {places}; "
+        f"ask whoever made the data for the package and run: adiabat models add FILE"
+    )
+
+
+def add(source: str | os.PathLike[str]) -> Path:
+    """Copy a package into the cache folder, after checking it; its file name there is its hash.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the file is no model package.
+    """
+    data = Path(source).read_bytes()
+    target = cache_folder() / f"{load(data).sha256}{SUFFIX}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(f".{os.getpid()}.part")
+    partial.write_bytes(data)
+    partial.replace(target)
+    return target

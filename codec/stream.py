@@ -1,0 +1,292 @@
+"""The bytes of one chunk: header, sections, checksum.
+
+Last stage of encoding and first of decoding. Nothing here knows what a section means. Every length, limit and the
+checksum are looked at before anything is allocated. Spec: `spec/stream.md`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from adiabat.codec.errors import (
+    CorruptStreamError,
+    TruncatedStreamError,
+    UnsupportedVersionError,
+)
+from adiabat.codec.octets import Reader, write_varint
+
+__all__ = ["MAX_ELEMENTS", "Stream", "describe", "element_count"]
+
+MAGIC = b"ADBT"
+VERSION = 1
+MAX_ELEMENTS = 2**31  # of one chunk; zero-length axes count as one
+MAX_DIMENSIONS = 32
+MAX_STEPS = 2**31 - 1  # of an integer bound
+ELEMENTS_PER_BYTE = 2**16  # a predicted chunk announces at most this many elements for each of its bytes
+
+CODECS = {1: "adiabat.pyramid"}
+PATHS = ("raw", "constant", "classical", "neural")
+BOUNDS = ("lossless", "abs", "rel")
+DTYPES = {1: "f2", 2: "f4", 3: "f8"}
+DOMAINS = {"none": "", "abs": "d", "lattice": "ddv", "ordered": "", "log": "v"}  # d: float64, v: varint
+SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low_words", 5: "payload"}
+FORTRAN, WRAP, LOWEST, HIGHEST = 1, 2, 4, 8  # flag bits; the others are reserved and zero
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One encoded chunk: what its header says, and its sections by name.
+
+    Parameters
+    ----------
+    path : str
+        One of "raw", "constant", "classical", "neural".
+    dtype : numpy dtype
+        float16, float32 or float64 in either byte order.
+    shape : tuple of int
+        The array's shape, `()` for 0-d.
+    fortran : bool
+        Whether the array lay in Fortran order.
+    bound : tuple of str and float
+        ("lossless", 0.0), ("abs", x) or ("rel", r).
+    domain : tuple
+        Its name and parameters, e.g. ("abs", unit); ("none",) for raw and constant.
+    wrap : bool
+        Whether the last axis closes on itself.
+    valid_range : tuple of two (float or None)
+        Decoded values are clipped to it, inclusive.
+    model : bytes or None
+        SHA-256 of the model, 32 bytes, for the neural path only.
+    sections : mapping of str to bytes
+        "payload" always; "mask", "signs", "exceptions", "low_words" where needed.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range, with what was expected and got.
+
+    Source
+    ------
+    Layout: `spec/stream.md`. One struct per file with its reader and writer after pcodec.
+
+    Examples
+    --------
+    >>> stream = Stream("constant", "<f4", (2, 3), sections={"payload": bytes(4)})
+    >>> Stream.read(stream.write()) == stream
+    True
+    """
+
+    path: str
+    dtype: np.dtype[np.floating]
+    shape: tuple[int, ...]
+    fortran: bool = False
+    bound: tuple[str, float] = ("lossless", 0.0)
+    domain: tuple[str | float | int, ...] = ("none",)
+    wrap: bool = False
+    valid_range: tuple[float | None, float | None] = (None, None)
+    model: bytes | None = None
+    sections: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        for problem in self._problems():
+            raise ValueError(problem)
+
+    def _problems(self) -> list[str]:
+        low, high = self.valid_range
+        predicted = self.path in ("classical", "neural")
+        name = str(self.domain[0])
+        tests = {
+            f"expected a path of {PATHS}, got {self.path!r}": self.path in PATHS,
+            f"expected at most {MAX_DIMENSIONS} dimensions, got {len(self.shape)}": len(self.shape) <= MAX_DIMENSIONS,
+            f"expected at most 2**31 elements, got shape {self.shape}": element_count(self.shape) <= MAX_ELEMENTS,
+            f"expected a domain for path {self.path}, got {name}": predicted == (name != "none"),
+            f"expected a 32-byte model hash for the neural path only, got {self.model!r}": (
+                (self.path == "neural") == (self.model is not None) and len(self.model or bytes(32)) == 32
+            ),
+            f"expected lowest <= highest, got {self.valid_range}": low is None or high is None or low <= high,
+            f"expected sections of {list(SECTIONS.values())} with payload, got {list(self.sections)}": (
+                "payload" in self.sections and set(self.sections) <= set(SECTIONS.values())
+            ),
+        }
+        return [message for message, good in tests.items() if not good]
+
+    def write(self) -> bytes:
+        """Return the whole stream as bytes, checksum included."""
+        body = self._header()
+        names = [(code, name) for code, name in SECTIONS.items() if name in self.sections]
+        body += bytes([len(names)]) + b"".join(bytes([c]) + write_varint(len(self.sections[n])) for c, n in names)
+        parts = [body, *(self.sections[name] for _, name in names)]
+        size = sum(map(len, parts)) + 4
+        whole = b"".join([MAGIC, bytes([VERSION, 1]), write_varint(size), *parts])
+        return whole + struct.pack("<I", zlib.crc32(whole))
+
+    def _header(self) -> bytes:
+        dtype = np.dtype(self.dtype)
+        low, high = self.valid_range
+        flags = self.fortran * FORTRAN | self.wrap * WRAP | (low is not None) * LOWEST | (high is not None) * HIGHEST
+        code = next(code for code, name in DTYPES.items() if name == dtype.str[1:]) | (dtype.str[0] == ">") * 128
+        name, *parameters = self.domain
+        out = bytes([PATHS.index(self.path), flags, code, len(self.shape)]) + b"".join(map(write_varint, self.shape))
+        out += bytes([BOUNDS.index(self.bound[0])])
+        out += struct.pack("<d", self.bound[1]) if self.bound[0] != "lossless" else b""
+        out += bytes([list(DOMAINS).index(str(name))])
+        for kind, value in zip(DOMAINS[str(name)], parameters, strict=True):
+            out += struct.pack("<d", value) if kind == "d" else write_varint(int(value))
+        out += b"".join(struct.pack("<d", end) for end in self.valid_range if end is not None)
+        return out + (self.model or b"")
+
+    @classmethod
+    def read(cls, data: bytes) -> Stream:
+        """Parse a stream, looking at every length, limit and the checksum before anything is allocated.
+
+        Raises
+        ------
+        TruncatedStreamError, CorruptStreamError, UnsupportedVersionError
+        """
+        reader = Reader(_checked_body(data))
+        try:
+            stream = cls(**_read_header(reader), sections=_read_sections(reader))
+        except ValueError as problem:
+            raise CorruptStreamError(str(problem)) from None
+        predicted = stream.path in ("classical", "neural")
+        if predicted and element_count(stream.shape) > ELEMENTS_PER_BYTE * len(data):
+            raise CorruptStreamError(f"expected at most 65536 elements a byte, got {stream.shape} in {len(data)} bytes")
+        return stream
+
+
+def element_count(shape: tuple[int, ...]) -> int:
+    """Elements of a shape, a zero-length axis counted as one (the limit is on it too)."""
+    return math.prod(max(length, 1) for length in shape)
+
+
+def _checked_body(data: bytes) -> memoryview:
+    """Return what lies between the length and the checksum, after both were checked."""
+    if not MAGIC.startswith(data[:4]):
+        raise CorruptStreamError(f"expected a stream that starts with {MAGIC!r}, got {bytes(data[:4])!r}")
+    if len(data) > 4 and data[4] != VERSION:
+        raise UnsupportedVersionError(f"expected stream version {VERSION}, got {data[4]}: please upgrade adiabat")
+    if len(data) > 5 and data[5] not in CODECS:
+        raise CorruptStreamError(f"expected a codec of {CODECS}, got {data[5]}")
+    end = next((at for at in range(6, min(15, len(data))) if data[at] < 128), None)
+    if end is None:
+        kind = CorruptStreamError if len(data) >= 15 else TruncatedStreamError
+        raise kind(f"expected a length after 6 bytes, got {len(data)} bytes in all")
+    size = Reader(data[6 : end + 1]).varint()
+    got = len(data) - end - 1
+    if got < size:
+        raise TruncatedStreamError(f"expected {size} bytes after the length, got {got}")
+    if got > size or size < 4:
+        raise CorruptStreamError(f"expected {size} bytes after the length, at least 4, got {got}")
+    view = memoryview(data)
+    stored = struct.unpack("<I", view[-4:])[0]
+    if zlib.crc32(view[:-4]) != stored:
+        raise CorruptStreamError(f"expected checksum {stored:08x}, got {zlib.crc32(view[:-4]):08x}")
+    return view[end + 1 : -4]
+
+
+def _pick(names: Sequence[str] | Mapping[int, str], code: int, what: str) -> str:
+    known = dict(enumerate(names)) if not isinstance(names, Mapping) else names
+    if code not in known:
+        raise CorruptStreamError(f"expected a {what} of {known}, got {code}")
+    return known[code]
+
+
+def _read_header(reader: Reader) -> dict[str, Any]:
+    path, flags = _pick(PATHS, reader.u8(), "path"), reader.u8()
+    if flags > 15:
+        raise CorruptStreamError(f"expected reserved flag bits to be zero, got {flags:#04x}")
+    code, dimensions = reader.u8(), reader.u8()
+    dtype = ("<", ">")[code >> 7] + _pick(DTYPES, code & 127, "dtype")
+    if dimensions > MAX_DIMENSIONS:
+        raise CorruptStreamError(f"expected at most {MAX_DIMENSIONS} dimensions, got {dimensions}")
+    shape = tuple(reader.varint(MAX_ELEMENTS) for _ in range(dimensions))
+    bound = _pick(BOUNDS, reader.u8(), "bound")
+    size = _positive(reader.f64()) if bound != "lossless" else 0.0
+    domain = _pick(tuple(DOMAINS), reader.u8(), "domain")
+    kinds = DOMAINS[domain]
+    parameters = [reader.f64() if kind == "d" else reader.varint(MAX_STEPS) for kind in kinds]
+    if kinds.startswith("d"):
+        _positive(float(parameters[0]))
+    low = reader.f64() if flags & LOWEST else None
+    high = reader.f64() if flags & HIGHEST else None
+    return {
+        "path": path,
+        "dtype": dtype,
+        "shape": shape,
+        "fortran": bool(flags & FORTRAN),
+        "bound": (bound, size),
+        "domain": (domain, *parameters),
+        "wrap": bool(flags & WRAP),
+        "valid_range": (low, high),
+        "model": reader.take(32) if path == "neural" else None,
+    }
+
+
+def _positive(number: float) -> float:
+    if number <= 0:
+        raise CorruptStreamError(f"expected a number above zero, got {number}")
+    return number
+
+
+def _read_sections(reader: Reader) -> dict[str, bytes]:
+    table: list[tuple[int, int]] = []
+    for _ in range(reader.u8()):
+        code = reader.u8()
+        _pick(SECTIONS, code, "section")
+        if table and code <= table[-1][0]:
+            raise CorruptStreamError(f"expected section ids to grow, got {code} after {table[-1][0]}")
+        table.append((code, reader.varint()))
+    sections = {SECTIONS[code]: reader.take(size) for code, size in table}
+    reader.end()
+    return sections
+
+
+def describe(data: bytes) -> dict[str, object]:
+    """Tell what a stream holds without decoding it.
+
+    Parameters
+    ----------
+    data : bytes
+        One encoded chunk.
+
+    Returns
+    -------
+    dict
+        Of JSON types: codec, version, path, dtype, order, shape, bound, domain, wrap, valid_range,
+        model (SHA-256 in hex or None), sections (bytes of each) and bytes (of all).
+
+    Raises
+    ------
+    TruncatedStreamError, CorruptStreamError, UnsupportedVersionError
+
+    Examples
+    --------
+    >>> data = Stream("constant", "<f4", (2, 3), sections={"payload": bytes(4)}).write()
+    >>> describe(data)["path"], describe(data)["sections"]
+    ('constant', {'payload': 4})
+    """
+    stream = Stream.read(data)
+    kind, size = stream.bound
+    return {
+        "codec": CODECS[data[5]],
+        "version": VERSION,
+        "path": stream.path,
+        "dtype": np.dtype(stream.dtype).str,
+        "order": "F" if stream.fortran else "C",
+        "shape": list(stream.shape),
+        "bound": kind if kind == "lossless" else {kind: size},
+        "domain": list(stream.domain),
+        "wrap": stream.wrap,
+        "valid_range": list(stream.valid_range),
+        "model": None if stream.model is None else stream.model.hex(),
+        "sections": {name: len(part) for name, part in stream.sections.items()},
+        "bytes": len(data),
+    }

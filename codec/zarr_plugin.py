@@ -1,0 +1,163 @@
+"""The Zarr v3 face of Pyramid: an array-to-bytes codec named ``adiabat.pyramid``.
+
+Stage: outermost. Zarr hands over one chunk, always of the full chunk shape (edge chunks arrive
+padded with the array's fill value), and gets the bytes of one stream (``spec/stream.md``) back.
+Zarr finds this class through the entry point ``zarr.codecs``; nobody has to import it. The default
+pipeline calls ``encode`` and ``decode`` with batches, newer pipelines call ``_encode_sync``, and
+sharding may call either, so that all three forms are written out here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from zarr.abc.codec import ArrayBytesCodec
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import Buffer, NDBuffer
+from zarr.core.common import parse_named_configuration
+
+from adiabat.codec.pyramid import Pyramid
+
+Bound = dict[str, float] | str
+
+
+@dataclass(frozen=True)
+class PyramidCodec(ArrayBytesCodec):
+    """Compress every chunk of a Zarr v3 array under a bound.
+
+    Parameters
+    ----------
+    bound : ``{"abs": x}``, ``{"rel": r}`` or ``"lossless"``
+        What every decoded value keeps to: ``|x - x_hat| <= x`` in the units of the array,
+        ``|x - x_hat| <= r |x|``, or bit for bit.
+    valid_range : (lo, hi), optional
+        Decoded values are clipped to this interval.
+    fill_value : float, optional
+        A marker in the data, restored exactly and kept out of the prediction. The array's own
+        fill value is recognised without this where Zarr has padded a chunk with it.
+    wrap : bool, optional
+        Whether the last axis closes on itself. None: seen from the data.
+    model : str, optional
+        Model id or SHA-256 to encode with. None: the shipped one.
+    threads : int, optional
+        Threads of one call in this process; never written to the store.
+
+    Examples
+    --------
+    >>> import numpy as np, zarr
+    >>> array = zarr.create_array(
+    ...     {}, shape=(64, 128), chunks=(64, 128), dtype="f4", compressors=None,
+    ...     serializer={"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.1}}})
+    >>> field = np.linspace(250, 300, 64 * 128, dtype="f4").reshape(64, 128)
+    >>> array[:] = field
+    >>> bool(np.abs(array[:] - field).max() <= 0.1)
+    True
+    """
+
+    is_fixed_size = False
+    name: ClassVar[str] = "adiabat.pyramid"
+
+    bound: Bound
+    valid_range: tuple[float | None, float | None] | None = None
+    fill_value: float | None = None
+    wrap: bool | None = None
+    model: str | None = None
+    threads: int | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.valid_range is not None:
+            object.__setattr__(self, "valid_range", tuple(self.valid_range))
+        self._pyramid(None)  # raises what is wrong with the options
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Make the codec from its entry in ``zarr.json``."""
+        configuration: dict[str, Any] = dict(parse_named_configuration(data, cls.name)[1])
+        return cls(**configuration)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry for ``zarr.json``: what is not a default, never ``threads``."""
+        configuration = self._pyramid(self.fill_value).get_config()
+        del configuration["id"]
+        return {"name": self.name, "configuration": configuration}
+
+    def validate(self, *, shape: Any, dtype: Any, chunk_grid: Any) -> None:
+        """Refuse an array that is not of floats; called by Zarr when the array is made."""
+        native = dtype.to_native_dtype()
+        if native.kind != "f" or native.itemsize > 8:
+            raise TypeError(
+                f"adiabat.pyramid compresses float16, float32 and float64; this array is {native}. "
+                "Leave the serializer out for it: Zarr's own compression keeps it exactly."
+            )
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Raise: the size of a stream is known only when it is written."""
+        raise NotImplementedError
+
+    async def encode(self, chunks_and_specs: Iterable[tuple[NDBuffer | None, ArraySpec]]) -> list[Buffer | None]:
+        """Encode a batch of chunks, off the event loop; an absent chunk stays absent."""
+        pairs = list(chunks_and_specs)
+        return await asyncio.to_thread(
+            lambda: [None if chunk is None else self._encode_sync(chunk, s) for chunk, s in pairs]
+        )
+
+    async def decode(self, chunks_and_specs: Iterable[tuple[Buffer | None, ArraySpec]]) -> list[NDBuffer | None]:
+        """Decode a batch of chunks, off the event loop; an absent chunk stays absent."""
+        pairs = list(chunks_and_specs)
+        return await asyncio.to_thread(
+            lambda: [None if data is None else self._decode_sync(data, s) for data, s in pairs]
+        )
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
+        return (await self.encode([(chunk_data, chunk_spec)]))[0]
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        chunk = chunk_data.as_numpy_array()
+        marker = self.fill_value
+        if marker is None and _is_padded(chunk, chunk_spec.fill_value):
+            marker = float(chunk_spec.fill_value)
+        # The stream's own byte order is Zarr's business here: the metadata knows only "float32".
+        chunk = np.asarray(chunk, dtype=chunk.dtype.newbyteorder("="), order="C")
+        data = self._pyramid(marker).encode(chunk)
+        return chunk_spec.prototype.buffer.from_bytes(data)
+
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        chunk = self._pyramid(self.fill_value).decode(chunk_data.to_bytes())
+        if chunk.size != np.prod(chunk_spec.shape, dtype=np.int64):
+            raise ValueError(
+                f"adiabat.pyramid: this chunk holds an array of shape {chunk.shape}, "
+                f"but the Zarr metadata say {chunk_spec.shape}"
+            )
+        dtype = chunk_spec.dtype.to_native_dtype()
+        chunk = chunk.astype(dtype, copy=False).reshape(chunk_spec.shape)
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(chunk)
+
+    def _pyramid(self, fill_value: float | None) -> Pyramid:
+        # Nothing is kept in the instance: it pickles, and forked workers share nothing.
+        return Pyramid(
+            bound=self.bound,
+            valid_range=self.valid_range,
+            fill_value=fill_value,
+            wrap=self.wrap,
+            model=self.model,
+            threads=self.threads,
+        )
+
+
+def _is_padded(chunk: NDArray[np.floating[Any]], fill_value: Any) -> bool:
+    """Tell whether the far end of some axis holds nothing but `fill_value`, as Zarr pads it.
+
+    NaN needs no marker: the mask of the stream takes care of it.
+    """
+    if fill_value is None or not np.isfinite(fill_value) or chunk.size == 0:
+        return False
+    ends = (np.take(chunk, -1, axis=axis) for axis in range(chunk.ndim) if chunk.shape[axis] > 1)
+    return any(bool(np.all(end == fill_value)) for end in ends)

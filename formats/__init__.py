@@ -1,0 +1,31 @@
+"""adiabat.formats: what lies on disk and how people meet it.
+
+::
+
+    open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify
+     (sources)                  (plan)                      (archive)              (verify)
+
+`compress` is plan and write in one call; the command ``adiabat`` (``cli``) is a thin layer over
+these. xarray and Zarr do the input and output; torch is never imported here.
+"""
+
+from adiabat.formats.archive import compress, write
+from adiabat.formats.errors import RequestError
+from adiabat.formats.inventory import take_inventory
+from adiabat.formats.plan import VariablePlan, make_plan
+from adiabat.formats.policy import parse_bound
+from adiabat.formats.sources import open_source
+from adiabat.formats.verify import VariableCheck, verify
+
+__all__ = [
+    "RequestError",
+    "VariableCheck",
+    "VariablePlan",
+    "compress",
+    "make_plan",
+    "open_source",
+    "parse_bound",
+    "take_inventory",
+    "verify",
+    "write",
+]

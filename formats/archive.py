@@ -1,0 +1,276 @@
+"""Write a Zarr store from a plan: temporary name, block by block, then one rename.
+
+Stage: plan -> archive -> verify. xarray writes the metadata of every array (so that CF attributes,
+fill values and strings come out as any ``to_zarr`` writes them), Zarr writes the values, a few
+chunks at a time, so that memory does not grow with the file. Until the last rename nothing stands
+at the destination; what fails or is interrupted is removed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import shutil
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from adiabat.formats.errors import RequestError
+from adiabat.formats.plan import VariablePlan, make_plan
+from adiabat.formats.policy import Bound
+from adiabat.formats.sources.cf import PACKING, is_zarr
+
+CODEC = "adiabat.pyramid"
+Progress = Callable[[str, int], None]
+"""Called with a variable's name and how many more of its values are written."""
+
+_PACKED_LIMITS = ("valid_range", "valid_min", "valid_max", "actual_range")
+
+
+def compress(
+    dataset: xr.Dataset,
+    target: str | Path,
+    *,
+    bounds: Mapping[str, Bound] | None = None,
+    default_bound: Bound | None = None,
+    chunks: Mapping[str, int] | None = None,
+    overwrite: bool = False,
+    command: str = "adiabat.formats.compress",
+    progress: Progress | None = None,
+) -> list[VariablePlan]:
+    """Plan and write a store in one go.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        From `open_source`, or made in memory with decoded data and undecoded times.
+    target : path
+        Of the Zarr store to make.
+    bounds : mapping of variable to bound, optional
+    default_bound : bound, optional
+        For float variables of two or more dimensions without a bound of their own.
+    chunks : mapping of dimension to size, optional
+    overwrite : bool
+        Whether a Zarr store at `target` may be replaced.
+    command : str
+        For the ``history`` attribute.
+    progress : callable, optional
+        See `Progress`.
+
+    Returns
+    -------
+    list of VariablePlan
+        What was done.
+
+    Raises
+    ------
+    RequestError
+        If the request cannot be carried out; nothing is written then.
+    """
+    plan = make_plan(dataset, bounds=bounds or {}, default_bound=default_bound, chunks=chunks)
+    write(dataset, plan, target, overwrite=overwrite, command=command, progress=progress)
+    return plan
+
+
+def write(
+    dataset: xr.Dataset,
+    plan: Sequence[VariablePlan],
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    command: str = "adiabat.formats.write",
+    progress: Progress | None = None,
+) -> None:
+    """Write `dataset` as `plan` says; see `compress`."""
+    with _in_place_of(Path(target), overwrite=overwrite) as path:
+        _write_metadata(dataset, plan, path, command)
+        group = zarr.open_group(path, mode="r+")
+        for variable in plan:
+            _write_values(dataset[variable.name], variable, group, progress)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Zarr: consolidated metadata is not in the v3 spec yet
+            zarr.consolidate_metadata(path)
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a destination that is taken, or that has no folder to stand in.
+
+    Raises
+    ------
+    RequestError
+    """
+    if "://" in str(target):
+        raise RequestError(f"{target}: stores are written to local folders only")
+    if not target.absolute().parent.is_dir():
+        raise RequestError(f"there is no folder {target.absolute().parent} to write into")
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not overwrite:
+        raise RequestError(f"{target} exists already; --overwrite replaces it")
+    if target.is_symlink() or not is_zarr(target):
+        raise RequestError(f"{target} is not a Zarr store, so it is not overwritten")
+
+
+@contextmanager
+def _in_place_of(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary sibling of `target` that takes its place if the block succeeds."""
+    check_target(target, overwrite=overwrite)
+    tag = uuid.uuid4().hex[:8]
+    temporary = target.absolute().parent / f".{target.name}.{tag}.writing"
+    try:
+        yield temporary
+        check_target(target, overwrite=overwrite)
+        if target.exists():
+            old = temporary.with_suffix(".old")
+            os.rename(target, old)
+            os.rename(temporary, target)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, target)
+    finally:
+        _remove(temporary)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder into which an interrupted thread may still be writing."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+def _write_metadata(dataset: xr.Dataset, plan: Sequence[VariablePlan], path: Path, command: str) -> None:
+    """Write small variables whole, and of the planned ones everything but the values."""
+    planned = {variable.name: variable for variable in plan}
+    flat = dataset.reset_coords()
+    small = flat.drop_vars(planned)
+    for name in small.variables:
+        # Old compression and chunking are the source format's; the values stand as they were.
+        small[name].encoding = {}
+        if small[name].dtype.kind not in "fiub":
+            small[name].attrs.pop("_FillValue", None)  # xarray writes one for strings and cannot read it
+    empty = xr.Dataset({name: _empty_like(dataset[name], variable) for name, variable in planned.items()})
+    # An array without values still has its metadata: dims get their lengths afterwards.
+    encoding = {name: _encoding(variable) for name, variable in planned.items()}
+    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, lossy=any(v.bound for v in plan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Zarr: fixed-length strings are not in the v3 spec yet
+        small.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+        if planned:
+            empty.to_zarr(path, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
+    group = zarr.open_group(path, mode="r+")
+    for variable in plan:
+        group[variable.name].resize(variable.shape)  # type: ignore[union-attr]
+
+
+def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
+    attributes = dict(array.attrs)
+    for key in ("coordinates", "grid_mapping"):
+        if key in array.encoding:
+            attributes.setdefault(key, array.encoding[key])
+    if variable.bound is not None:
+        attributes = _float_limits(attributes, array.encoding)
+        attributes["adiabat"] = json.dumps(_provenance(array, variable))
+    return xr.Variable(variable.dims, np.empty((0,) * array.ndim, variable.dtype), attributes)
+
+
+def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
+    return {
+        "codec": CODEC,
+        "version": version("adiabat"),
+        "bound": variable.bound,
+        "source_dtype": str(np.dtype(array.encoding.get("dtype", array.dtype))),
+    }
+
+
+def _float_limits(attributes: dict[str, Any], packing: Mapping[str, Any]) -> dict[str, Any]:
+    """Unpack limits that CF keeps in packed units."""
+    if not any(key in packing for key in PACKING):
+        return attributes
+    scale, offset = (float(packing.get(k, d)) for k, d in zip(PACKING, (1, 0), strict=True))
+    for key in _PACKED_LIMITS:
+        limits = np.asarray(attributes.get(key))
+        if limits.dtype.kind in "iu":
+            attributes[key] = (limits * scale + offset).tolist()
+    return attributes
+
+
+def _encoding(variable: VariablePlan) -> dict[str, Any]:
+    encoding: dict[str, Any] = {"chunks": variable.chunks}
+    if variable.dtype.kind == "f":
+        encoding["_FillValue"] = np.nan
+        encoding["fill_value"] = np.nan
+    if variable.bound is not None:
+        configuration = {"bound": variable.codec_bound}
+        encoding["serializer"] = {"name": CODEC, "configuration": configuration}
+        encoding["compressors"] = None
+    return encoding
+
+
+def _root_attributes(attributes: Mapping[Any, Any], command: str, *, lossy: bool) -> dict[Any, Any]:
+    written = dict(attributes)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    line = f"{now} {command} (adiabat {version('adiabat')})"
+    # CF: the newest line of a history comes first or last; most tools put it first.
+    written["history"] = "\n".join([line, str(written["history"])] if "history" in written else [line])
+    if lossy:
+        written["adiabat"] = (
+            "Some arrays are compressed with the Zarr codec adiabat.pyramid. To read them install "
+            "the Python package adiabat (pip install adiabat); xarray.open_zarr then finds it."
+        )
+    return written
+
+
+def _write_values(array: xr.DataArray, variable: VariablePlan, group: zarr.Group, progress: Progress | None) -> None:
+    stored = group[variable.name]
+    for region in blocks(variable.shape, variable.chunks):
+        values = array[region].values if region else array.values
+        stored[region or ...] = values.astype(variable.dtype, copy=False)  # type: ignore[index]
+        if progress is not None:
+            progress(variable.name, values.size)
+
+
+def blocks(shape: Sequence[int], chunks: Sequence[int], *, at_once: int | None = None) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into regions of whole chunks, each of up to `at_once` chunks.
+
+    Parameters
+    ----------
+    shape, chunks : sequence of int
+    at_once : int, optional
+        Chunks that Zarr may encode side by side; None: as many as there are processors, up to 8,
+        since each takes memory.
+
+    Yields
+    ------
+    tuple of slice
+        In C order. A 0-d array is one empty tuple.
+
+    Examples
+    --------
+    >>> [r[0].stop for r in blocks((10,), (4,), at_once=2)]
+    [8, 10]
+    """
+    room = at_once or min(8, os.cpu_count() or 1)
+    steps = list(chunks)
+    for axis in range(len(shape) - 1, -1, -1):
+        count = min(room, math.ceil(shape[axis] / chunks[axis]))
+        steps[axis] = chunks[axis] * max(1, count)
+        room //= max(1, count)
+    ranges = [range(0, size, step) for size, step in zip(shape, steps, strict=True)]
+    for start in itertools.product(*ranges):
+        yield tuple(
+            slice(begin, min(begin + step, size)) for begin, step, size in zip(start, steps, shape, strict=True)
+        )

@@ -1,0 +1,199 @@
+"""The command ``adiabat``: a thin layer over `adiabat.formats`.
+
+Exit codes: 0 done; 1 a check failed or something broke; 2 the request cannot be carried out as it
+stands. Messages are one sentence on the error stream, without a traceback.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from adiabat.codec.errors import AdiabatError
+from adiabat.formats import cli_models, cli_report
+from adiabat.formats.errors import RequestError
+
+app = typer.Typer(
+    name="adiabat",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(cli_models.models_app, name="models")
+app.add_typer(cli_models.train_app, name="train")
+# In a pipe nothing is folded to the width of a terminal.
+out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
+err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"adiabat {version('adiabat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it and stop."),
+    ] = False,
+) -> None:
+    """Make archives of the atmosphere smaller, under a bound that is a contract."""
+
+
+Source = Annotated[Path, typer.Argument(metavar="SRC", help="NetCDF, GRIB or Zarr.")]
+Store = Annotated[Path, typer.Argument(metavar="DST", help="The Zarr store.")]
+Group = Annotated[str | None, typer.Option(help="The group inside SRC that holds the variables.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the store at DST.")]
+
+
+@app.command()
+def demo(
+    store: Annotated[Path, typer.Argument(metavar="DST", help="Where to write.")] = Path("adiabat-demo.zarr"),
+    overwrite: Annotated[bool, typer.Option("--overwrite/--keep", help="Replace an earlier demo.")] = True,
+) -> None:
+    """Make a small field, compress it, read it with plain xarray, check it and draw it."""
+    from adiabat.formats.demo import draw, run_demo
+
+    out.print("a simulated field, 8 x 361 x 720 float32, bound 0.1 K; read back by a process that imports only xarray")
+    result = run_demo(store, overwrite=overwrite)
+    cli_report.print_demo(out, result, store)
+    picture = store.with_suffix(".png")
+    try:
+        draw(result, picture)
+        out.print(f"picture        {picture}")
+    except ImportError:
+        out.print("picture        none: matplotlib is missing (pip install 'adiabat[plot]')")
+    if result.errors.violations:
+        _fail(f"{result.errors.violations} values break the bound", 1)
+
+
+@app.command()
+def compress(
+    source: Source,
+    target: Store,
+    bound: Annotated[
+        list[str] | None, typer.Option(metavar="VAR=abs:0.1", help="For one variable: abs:X, rel:R or lossless.")
+    ] = None,
+    default_bound: Annotated[
+        str | None, typer.Option(metavar="abs:0.1", help="For every other float variable of two or more dimensions.")
+    ] = None,
+    chunk: Annotated[list[str] | None, typer.Option(metavar="DIM=N", help="Chunk length along one dimension.")] = None,
+    group: Group = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compress SRC into the Zarr store DST.
+
+    Coordinates, integers and everything else that is not a float field are kept exactly.
+    """
+    from adiabat.formats.archive import check_target, write
+    from adiabat.formats.plan import make_plan
+    from adiabat.formats.policy import parse_bound, parse_variable_bound
+    from adiabat.formats.sources import open_source
+
+    if source.resolve() == target.resolve():
+        raise RequestError("SRC and DST are the same")
+    check_target(target, overwrite=overwrite)
+    bounds = dict(map(parse_variable_bound, bound or ()))
+    default = parse_bound(default_bound) if default_bound is not None else None
+    chunks = dict(map(_parse_chunk, chunk or ()))
+    with open_source(source, group=group) as dataset:
+        plan = make_plan(dataset, bounds=bounds, default_bound=default, chunks=chunks)
+        cli_report.print_plan(err, plan, default)
+        total = sum(variable.values for variable in plan)
+        with _progress("writing", total) as advance:
+            write(dataset, plan, target, overwrite=overwrite, command=_command(), progress=advance)
+    cli_report.print_written(out, plan, target)
+
+
+@app.command()
+def verify(source: Source, store: Store, group: Group = None) -> None:
+    """Compare every value of SRC with the store DST; exit 1 where a bound is broken."""
+    from adiabat.formats.sources import open_source
+    from adiabat.formats.verify import verify as compare
+
+    with open_source(source, group=group) as dataset:
+        total = sum(variable.size for variable in dataset.variables.values() if variable.dtype.kind in "fiub")
+    with _progress("comparing", total) as advance:
+        checks = compare(source, store, group=group, progress=advance)
+    cli_report.print_checks(out, checks)
+    problems = [f"{check.name}: {check.problem}" for check in checks if check.problem]
+    if problems:
+        _fail("\n".join(problems), 1)
+
+
+@app.command()
+def inspect(store: Store) -> None:
+    """Say, for every variable of DST, its codec, bound, model, ratio and bytes by section."""
+    from adiabat.formats.inventory import take_inventory
+
+    cli_report.print_inventory(out, take_inventory(store))
+
+
+def _parse_chunk(text: str) -> tuple[str, int]:
+    dim, equals, size = text.partition("=")
+    if not equals or not size.isdecimal() or int(size) < 1:
+        raise RequestError(f"{text!r} is not a chunk length: write --chunk time=24")
+    return dim, int(size)
+
+
+def _command() -> str:
+    return shlex.join(["adiabat", *sys.argv[1:]])
+
+
+class _StoppedError(Exception):
+    """Somebody pressed Ctrl-C, or the machine asked us to go."""
+
+
+@contextmanager
+def _progress(verb: str, total: int) -> Iterator[Callable[[str, int], None]]:
+    """Show a bar on the error stream, where that is a terminal; stop only between blocks."""
+    asked: list[int] = []
+
+    def advance(name: str, values: int) -> None:
+        if asked:
+            raise _StoppedError
+        progress.update(task, advance=values, description=f"{verb} {name}")
+
+    # Stopped within a block, Zarr's own threads would go on writing what is being removed.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in numbers]
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+            task = progress.add_task(verb, total=total)
+            yield advance
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    err.print(message)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command; the entry point of the console script."""
+    try:
+        app()
+    except RequestError as error:
+        err.print(f"adiabat: {error}")
+        sys.exit(2)
+    except _StoppedError:
+        err.print("adiabat: stopped; nothing half-written is left")
+        sys.exit(130)
+    except (AdiabatError, OSError, RuntimeError) as error:
+        err.print(f"adiabat: {error}")
+        sys.exit(1)

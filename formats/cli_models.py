@@ -1,0 +1,60 @@
+"""The verbs `adiabat models` and `adiabat train`: what packages there are, and how one is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from adiabat.codec import models
+
+models_app = typer.Typer(no_args_is_help=True, help="List, show or add model packages.")
+train_app = typer.Typer(no_args_is_help=True, help="Train a model package (needs the extra 'train').")
+out = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+@models_app.command("list")
+def list_packages() -> None:
+    """Every package that is found, in the order of the search."""
+    table = Table("name", "SHA-256", "bytes", "file")
+    for path in models.packages():
+        model = models.load(path.read_bytes())
+        table.add_row(str(model.manifest.get("name", "?")), model.sha256[:16], f"{path.stat().st_size:,}", str(path))
+    out.print(table)
+
+
+@models_app.command("show")
+def show(name: Annotated[str, typer.Argument(help="Name, SHA-256 or file.")] = models.DEFAULT) -> None:
+    """What a package says of itself."""
+    model = models.find_model(name)
+    out.print(f"SHA-256 {model.sha256}")
+    out.print(json.dumps({key: value for key, value in model.manifest.items() if key != "nets"}, indent=1))
+
+
+@models_app.command("add")
+def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model package.")]) -> None:
+    """Check a package and keep a copy in the user's cache, where decoding finds it."""
+    out.print(str(models.add(file)))
+
+
+@train_app.command("pyramid")
+def train_pyramid(
+    data: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of NetCDF, GRIB or NumPy files; repeatable.")],
+    target: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The package to write.")],
+    leave_out: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Skip files whose path contains it.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Of each network; the recipe's if not given.")] = None,
+    threads: Annotated[int, typer.Option(help="Of torch; the result depends on it in the last bits.")] = 1,
+) -> None:
+    """Train the networks and tables of Pyramid; a run that was stopped goes on from its last round."""
+    try:
+        from adiabat.training import train
+    except ImportError as error:
+        raise RuntimeError(f"training needs {error.name}: pip install 'adiabat[train,io]'") from error
+    config = train.Config(seed=seed, threads=threads, **({} if steps is None else {"steps": steps}))
+    sha256 = train.train_to(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
+    out.print(f"{target}  SHA-256 {sha256}")

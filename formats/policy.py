@@ -1,0 +1,116 @@
+"""Variable -> bound: what was asked for, checked against what is there.
+
+Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's
+magnitude) or ``"lossless"``; on the command line ``abs:0.1``, ``rel:0.01`` and ``lossless``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import xarray as xr
+
+from adiabat.formats.errors import RequestError
+
+Bound = dict[str, float] | str
+
+
+def parse_bound(text: str) -> Bound:
+    """Read ``abs:0.1``, ``rel:0.01`` or ``lossless``.
+
+    Parameters
+    ----------
+    text : str
+        As typed.
+
+    Returns
+    -------
+    dict or str
+        As `adiabat.codec.Pyramid` takes it.
+
+    Raises
+    ------
+    RequestError
+        If it is none of the three.
+
+    Examples
+    --------
+    >>> parse_bound("abs:0.1")
+    {'abs': 0.1}
+    >>> parse_bound("lossless")
+    'lossless'
+    """
+    if text == "lossless":
+        return text
+    kind, colon, number = text.partition(":")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not colon or kind not in ("abs", "rel") or not (math.isfinite(value) and value > 0):
+        raise RequestError(
+            f"{text!r} is not a bound: write abs:0.1 (in the variable's units), rel:0.01 "
+            "(a share of each value) or lossless"
+        )
+    if kind == "rel" and value >= 1:
+        raise RequestError(f"{text!r} would allow any value at all: a relative bound is below 1")
+    return {kind: value}
+
+
+def parse_variable_bound(text: str) -> tuple[str, Bound]:
+    """Read ``VAR=abs:0.1``; see `parse_bound`."""
+    name, equals, bound = text.rpartition("=")
+    if not equals or not name:
+        raise RequestError(
+            f"{text!r} does not name a variable: write --bound VAR=abs:0.1, or --default-bound for all of them"
+        )
+    return name, parse_bound(bound)
+
+
+def format_bound(bound: object) -> str:
+    """Write a bound as it is typed, the inverse of `parse_bound`."""
+    if isinstance(bound, Mapping) and len(bound) == 1:
+        kind, value = next(iter(bound.items()))
+        return f"{kind}:{value:.6g}"
+    return str(bound)
+
+
+def check_bounds(dataset: xr.Dataset, bounds: Mapping[str, Bound]) -> None:
+    """Refuse bounds for what is not there, is a coordinate or is not a float.
+
+    Raises
+    ------
+    RequestError
+        Naming the variables that can have one.
+    """
+    fields = [str(name) for name, array in dataset.data_vars.items() if array.dtype.kind == "f"]
+    there = f"bounds can be given for: {', '.join(fields) or 'none of its variables'}"
+    for name in bounds:
+        if name not in dataset.variables:
+            raise RequestError(f"there is no variable {name!r}; {there}")
+        if name in dataset.coords:
+            raise RequestError(f"{name} is a coordinate, and coordinates are kept exactly; {there}")
+        if name not in fields:
+            raise RequestError(f"{name} holds {dataset[name].dtype}, not floats, and is kept exactly; {there}")
+
+
+def bound_of(array: xr.DataArray, bounds: Mapping[str, Bound], default: Bound | None) -> Bound:
+    """Choose the bound of one float data variable.
+
+    Its own, or else the default. The default is for fields: a scalar, a profile such as hybrid
+    coefficients, a flag or a quality value is kept exactly unless it is named.
+    """
+    own = bounds.get(str(array.name))
+    if own is not None:
+        return own
+    if default is not None and array.ndim >= 2 and not _is_flag(array):
+        return default
+    return "lossless"
+
+
+def _is_flag(array: xr.DataArray) -> bool:
+    """Tell whether the values are compared with thresholds rather than averaged."""
+    words = f"{array.name} {array.attrs.get('standard_name', '')}".lower()
+    coded = any(str(key).startswith("flag_") for key in array.attrs)
+    return coded or any(word in words for word in ("flag", "quality", "qa_", "mask"))

@@ -1,0 +1,146 @@
+"""Hold a store against its source: every value, in float64.
+
+Stage: after the archive, and again whenever somebody doubts it. The bound is the one the store
+itself states, in the attribute ``adiabat`` of each variable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from adiabat.formats.archive import blocks
+from adiabat.formats.errors import RequestError
+from adiabat.formats.metrics import ErrorSummary
+from adiabat.formats.plan import choose_chunks
+from adiabat.formats.policy import Bound
+from adiabat.formats.sources.cf import open_source
+
+
+@dataclass(frozen=True)
+class VariableCheck:
+    """What came of one variable.
+
+    Parameters
+    ----------
+    name : str
+    bound : dict or str
+        ``"lossless"`` for what passes exactly.
+    errors : ErrorSummary or None
+        None for what is not numbers.
+    problem : str or None
+        What is wrong, in words; None if nothing.
+    """
+
+    name: str
+    bound: Bound
+    errors: ErrorSummary | None
+    problem: str | None
+
+
+def verify(
+    source: str | Path,
+    target: str | Path,
+    *,
+    group: str | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> list[VariableCheck]:
+    """Compare every variable of `source` with `target`.
+
+    Parameters
+    ----------
+    source : path
+        NetCDF, GRIB or Zarr.
+    target : path
+        The store `adiabat compress` made from it.
+    group : str, optional
+        The group of `source` that was compressed.
+    progress : callable, optional
+        Called with a variable's name and how many more of its values are compared.
+
+    Returns
+    -------
+    list of VariableCheck
+        Data variables first, then coordinates.
+
+    Raises
+    ------
+    RequestError
+        If either cannot be opened.
+    """
+    with open_source(source, group=group) as original, open_source(target) as store:
+        names = [*original.data_vars, *original.coords]
+        return [_check(str(name), original, store, progress) for name in names]
+
+
+def stated_bound(variable: xr.Variable) -> Bound:
+    """Read the bound a stored variable states; ``"lossless"`` if it states none."""
+    text = variable.attrs.get("adiabat")
+    if text is None:
+        return "lossless"
+    try:
+        bound = json.loads(text)["bound"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise RequestError(f"the attribute adiabat of a variable is not readable: {error}") from None
+    if isinstance(bound, dict) and len(bound) == 1:
+        return {str(kind): float(value) for kind, value in bound.items()}
+    return str(bound)
+
+
+def _check(
+    name: str,
+    original: xr.Dataset,
+    store: xr.Dataset,
+    progress: Callable[[str, int], None] | None,
+) -> VariableCheck:
+    if name not in store.variables:
+        return VariableCheck(name, "lossless", None, "is missing from the store")
+    x, x_hat = original[name], store[name]
+    bound = stated_bound(x_hat.variable)
+    if x.dims != x_hat.dims or x.shape != x_hat.shape:
+        there = f"has {dict(x_hat.sizes)}, the source {dict(x.sizes)}"
+        return VariableCheck(name, bound, None, there)
+    if x.dtype.kind not in "fiub":
+        same = bool(np.array_equal(x.values, x_hat.values))
+        return VariableCheck(name, bound, None, None if same else "differs from the source")
+    errors = ErrorSummary(bound)
+    for region in blocks(x.shape, choose_chunks(x, 8), at_once=1):
+        _compare(errors, x[region], x_hat[region], tuple(part.start for part in region))
+        if progress is not None:
+            progress(name, x[region].size)
+    return VariableCheck(name, bound, errors, _describe(errors, x) if errors.violations else None)
+
+
+def _compare(errors: ErrorSummary, x: xr.DataArray, x_hat: xr.DataArray, offset: tuple[int, ...]) -> None:
+    source, stored = x.values, x_hat.values
+    if source.dtype.kind in "iu" and source.dtype.itemsize == 8 and np.any(source != stored):
+        # float64 cannot tell large integers apart: compare them as they are.
+        different = source != stored
+        source, stored = np.where(different, 1.0, 0.0), np.zeros(source.shape)
+    errors.add(source, stored, offset)
+
+
+def _describe(errors: ErrorSummary, x: xr.DataArray) -> str:
+    index = errors.worst_index or ()
+    place = ", ".join(f"{dim}={i}" for dim, i in zip(x.dims, index, strict=True))
+    labels = _labels(x, index)
+    source, stored = errors.worst_values
+    return (
+        f"{errors.violations} of {errors.values} values break the bound; the worst at [{place}]"
+        f"{f' ({labels})' if labels else ''}: source {source!r}, stored {stored!r}"
+    )
+
+
+def _labels(x: xr.DataArray, index: tuple[int, ...]) -> str:
+    where: Mapping[str, int] = dict(zip(map(str, x.dims), index, strict=True))
+    spot = x.isel(where)
+    return ", ".join(
+        f"{name} {spot.coords[name].values}"
+        for name in map(str, x.coords)
+        if spot.coords[name].ndim == 0 and set(map(str, x.coords[name].dims)) & set(where)
+    )

@@ -1,0 +1,158 @@
+"""Every block of code in the README and every example in a docstring runs, from where it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adiabat.codec
+import adiabat.formats
+from adiabat.codec import Pyramid
+from adiabat.codec.stream import Stream
+from adiabat.formats import compress
+from adiabat.formats.demo import simulate_field
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SECTIONS = {part.split("\n", 1)[0]: part for part in re.split(r"^## ", README, flags=re.MULTILINE)[1:]}
+
+
+def fenced(section, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", SECTIONS[section], flags=re.MULTILINE | re.DOTALL)
+
+
+def modules():
+    for package in (adiabat.codec, adiabat.formats):
+        yield package.__name__
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            yield module.name
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_examples_in_docstrings(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder with the one file the README speaks of."""
+    path = tmp_path_factory.mktemp("readme")
+    simulate_field((2, 37, 72)).to_netcdf(path / "t850.nc")
+    return path
+
+
+def run(command, folder):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_use_section_from_top_to_bottom(folder):
+    commands = fenced("Use", "sh")
+    blocks = fenced("Use", "python")
+    assert len(commands) == 1
+    assert len(blocks) == 3
+    for command in commands:
+        run(["bash", "-euo", "pipefail", "-c", command], folder)
+    for block in blocks:
+        run([sys.executable, "-c", block], folder)
+
+
+def test_install_is_two_commands():
+    demo, tests = fenced("Install", "sh")
+    assert demo.count("\n") == tests.count("\n") == 1
+    assert demo.strip().endswith("adiabat demo")
+    assert tests.strip().endswith("pytest")
+
+
+def test_ci_runs_the_readme_command(tmp_path):
+    """With a `bash` that prints instead of running, CI prints the README's line."""
+    script = (ROOT / ".ci" / "run").read_text()
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "run").write_text(script.replace('bash -euo pipefail -c "$command"', "exit 0"))
+    (tmp_path / "README.md").write_text(README)
+    ran = subprocess.run(
+        ["bash", ".ci/run"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "ADIABAT_DATA": "."}
+    )
+    assert ran.stdout == "+ " + fenced("Install", "sh")[1]
+    assert ran.returncode == 0
+
+
+def test_ci_fails_without_the_data(tmp_path):
+    environment = {**os.environ, "ADIABAT_DATA": str(tmp_path / "none")}
+    ran = subprocess.run(["bash", ROOT / ".ci" / "run"], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 1
+    assert "set ADIABAT_DATA" in ran.stderr
+
+
+MISSING_PLUGIN = """
+import importlib.metadata, sys
+# As if adiabat were not installed: its entry points are not seen.
+real = importlib.metadata.entry_points
+def without_adiabat(**group):
+    return importlib.metadata.EntryPoints(p for p in real(**group) if not p.value.startswith("adiabat"))
+importlib.metadata.entry_points = lambda **group: without_adiabat(**group) if group else real()
+import xarray as xr
+xr.open_zarr(sys.argv[1])
+"""
+
+DECODE = """
+import sys
+from adiabat.codec import Pyramid
+Pyramid(bound="lossless").decode(open(sys.argv[1], "rb").read())
+"""
+
+
+@pytest.fixture(scope="module")
+def neural_stream():
+    field = simulate_field((1, 91, 180))["temperature"].values
+    stream = Stream.read(Pyramid(bound={"abs": 0.1}).encode(field))
+    assert stream.path == "neural"
+    return stream
+
+
+def quoted_messages():
+    texts = fenced("What a reader sees when something is missing", "text")
+    return [re.sub(r"<[^>]*>", ".+", re.escape(text.strip()).replace("\\<", "<")) for text in texts]
+
+
+def last_line(ran):
+    assert ran.returncode == 1
+    return ran.stderr.strip().splitlines()[-1]
+
+
+def test_quoted_message_without_the_package(python, tmp_path):
+    compress(simulate_field((1, 19, 36)), tmp_path / "a.zarr", default_bound={"abs": 0.1})
+    quoted, _, _ = quoted_messages()
+    line = last_line(python(MISSING_PLUGIN, tmp_path / "a.zarr"))
+    assert re.match(quoted, line) or "adiabat.pyramid" in line  # the wording is Zarr's
+
+
+def test_quoted_message_of_an_unknown_model(python, tmp_path, neural_stream):
+    (tmp_path / "stream").write_bytes(dataclasses.replace(neural_stream, model=bytes(range(32))).write())
+    _, quoted, _ = quoted_messages()
+    assert re.fullmatch(quoted, last_line(python(DECODE, tmp_path / "stream")))
+
+
+def test_quoted_message_of_a_wrong_model(python, tmp_path, neural_stream):
+    (tmp_path / "stream").write_bytes(neural_stream.write())
+    (tmp_path / f"{neural_stream.model.hex()}.zip").write_bytes(b"not a model")
+    _, _, quoted = quoted_messages()
+    ran = python(DECODE, tmp_path / "stream", ADIABAT_MODELS=str(tmp_path))
+    assert re.fullmatch(quoted, last_line(ran))
+
+
+def test_readme_names_no_machine():
+    assert not re.search(r"https?://|/home/|/work/|/tmp/|/opt/|pypi", README)

@@ -1,0 +1,122 @@
+"""Training samples as the codec itself makes them: encode a view, keep some of what each network saw.
+
+Second of five: data -> **samples** -> pyramid (network and loss) -> train -> export. No second copy of the features:
+the encoder's own walk runs in closed loop, on decoded values and with integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec import entropy, lattice
+from adiabat.codec.coarse_to_fine import PassState, walk
+from adiabat.codec.models import NETS, Model, net_number
+from adiabat.codec.octets import write_varint
+
+Sample = dict[str, NDArray[Any]]
+
+LOSSLESS_SHARE = 0.125  # of the views: coded without loss on a lattice
+LOSSLESS_SPACINGS = (-5.0, -2.5)  # log10 of half its spacing over the standard deviation
+
+
+@dataclass
+class Recorder:
+    """The encoder's `code` for one view: quantises, notes contexts and symbols, keeps samples of each pass."""
+
+    target: NDArray[np.float64]  # (frames, y, x)
+    valid: NDArray[np.bool_]
+    step: int
+    keep: int  # samples of a pass
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.samples: list[tuple[str, Sample]] = []
+        self.coded: list[tuple[NDArray[np.uint16], NDArray[np.int64]]] = []
+
+    def __call__(self, state: PassState) -> NDArray[np.int64]:
+        target, valid = state.targets(self.target), state.targets(self.valid)
+        symbol = np.where(valid, np.rint((target - state.mean) / self.step), 0).astype(np.int64)
+        self.coded.append((state.context[valid], symbol[valid]))
+        where = np.flatnonzero(valid)
+        if where.size and self.keep:
+            chosen = np.sort(self.rng.choice(where, min(self.keep, where.size), replace=False))
+            sample = self._sample(state, target, chosen, where.size / len(chosen))
+            self.samples.append((NETS[net_number(state.number, state.spacing)], sample))
+        return symbol
+
+    def _sample(self, state: PassState, target: NDArray[np.float64], at: NDArray[np.int64], weight: float) -> Sample:
+        kept = state.kept
+        if kept is None:
+            raise ValueError("expected a walk that keeps what the networks see, got one that does not")
+        scale = kept.scale[at]
+        differences, centre = _differences(state, at)
+        return {
+            "inputs": kept.inputs[:, at].T.astype(np.int8),
+            "differences": np.clip(differences / scale[:, None], -60, 60).astype(np.float16),
+            "target": ((target[at] - centre) / scale).astype(np.float32),
+            "ratio": (scale / self.step).astype(np.float32),
+            "octave": kept.octave[at].astype(np.float32),
+            "weight": np.full(len(at), weight, np.float32),
+        }
+
+    @property
+    def values(self) -> int:
+        """Number of coded pixels."""
+        return int(self.valid.sum())
+
+    def bits(self, frequencies: NDArray[np.uint32]) -> float:
+        """Length of the view under these tables, with raw bits and escapes."""
+        length = entropy.PRECISION - np.log2(frequencies)
+        total = 0.0
+        for contexts, symbols in self.coded:
+            table, letter, raw, escapes = letters(contexts, symbols)
+            total += float(length[table, letter].sum() + raw.sum()) + 8 * sum(len(write_varint(e)) for e in escapes)
+        return total
+
+
+def letters(contexts: NDArray[np.uint16], symbols: NDArray[np.int64]) -> tuple[Any, Any, Any, list[int]]:
+    """Table, letter and number of raw bits of each symbol; and the magnitudes of those that escape."""
+    raw = entropy.RAW_BITS[contexts]
+    high = (symbols + ((1 << raw) >> 1)) >> raw
+    outside = np.abs(high) > entropy.REACH
+    letter = np.where(outside, entropy.ESCAPE, high + entropy.REACH)
+    return entropy.TABLE_OF[contexts], letter, raw, np.abs(high[outside]).tolist()
+
+
+def _differences(state: PassState, at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Stencil values less centre and slope, at full precision, and the centre: as `lattice.gather` forms them."""
+    table = lattice.PASSES[state.number].table
+    values = state.kept.values if state.kept else np.empty(0)
+    _, height, width = state.shape
+    f, i, j = at // (height * width), at // width % height, at % width
+    d = np.stack([values[p, f, i + r + lattice.PAD, j + c + lattice.PAD] for p, r, c in table[:, :3]], 1)
+    centre = d[:, : lattice.NEAR].sum(1) >> 2
+    d = d - centre[:, None]
+    slopes = [((d * offset).sum(1) * (65536 // int((offset**2).sum()))) >> 16 for offset in table[:, 3:].T]
+    for slope, offset in zip(slopes, table[:, 3:].T, strict=True):
+        d = d - slope[:, None] * offset
+    return d, centre
+
+
+def record(
+    model: Model, view: NDArray[np.float32], *, bounds: tuple[float, float], keep: int, rng: np.random.Generator
+) -> Recorder:
+    """Encode one view (frames, y, x; NaN where missing) at a random bound and keep samples.
+
+    bounds: of log10(bound / standard deviation).
+    """
+    values = view.astype(np.float64)
+    valid = np.isfinite(values)
+    lossless = rng.random() < LOSSLESS_SHARE
+    bound = (float(values[valid].std()) or 1.0) * 10 ** rng.uniform(*(LOSSLESS_SPACINGS if lossless else bounds))
+    step, snap = (64, 64) if lossless else (256, 1)
+    target = np.where(valid, values, 0) / (2 * bound) * step
+    target = np.clip(np.rint(target / snap) * snap if lossless else target, -lattice.LIMIT / 2, lattice.LIMIT / 2)
+    recorder = Recorder(target, valid, step, keep, rng)
+    first = np.rint(target[:, 0, 0] / step).astype(np.int64) * step
+    walk(target.shape, first, recorder, model, step=step, snap=snap, wrap=False, pool=None, keep=True)
+    return recorder
