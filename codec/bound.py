@@ -184,7 +184,6 @@ def violations(
         Original and decoded values, of one native dtype.
     valid : NDArray[np.bool_] or None, shape (frame, y, x)
         Ordinary pixels; None for all.
-    bound : Bound
 
     Returns
     -------
@@ -204,13 +203,10 @@ def violations(
     else:
         with np.errstate(over="ignore", invalid="ignore"):
             error = np.abs(np.subtract(decoded, field, dtype=np.float64))
-            room = bound.size
-            if bound.kind == "rel":
-                outside = ~(error <= room * np.abs(field.astype(np.float64)))
-                if room >= 1:  # the bound alone would let them through
-                    outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
-            else:
-                outside = ~(error <= room)
+            relative = bound.kind == "rel"
+            outside = ~(error <= bound.size * (np.abs(field.astype(np.float64)) if relative else 1.0))
+            if relative and bound.size >= 1:  # the bound alone would let them through
+                outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
     if valid is not None:
         outside = outside & valid
     return outside

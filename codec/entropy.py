@@ -31,6 +31,7 @@ ALPHABET = 2 * REACH + 2
 ESCAPE = ALPHABET - 1
 PRECISION = 24  # frequencies of a table sum to 2**PRECISION
 TABLES = SHAPES * SCALES
+SUBSTITUTION_LETTERS = 4096  # fewer could not pay for a substitution
 SUBSTITUTION_BITS = 24.0  # a substitution that saves less is not made
 REGIONS = 2  # 0: all lattices but the finest; 1: the finest
 CONTEXT_COUNT = SHAPES * (SCALE_TOP + 1)
@@ -64,10 +65,7 @@ class Tables:
             raise ValueError("frequencies: expected rows of at least 1 each that sum to 2**24")
         self._frequencies = frequencies
         self._models: dict[int, Any] = {}
-
-    def code_lengths(self) -> NDArray[np.float64]:
-        """Bits of each letter in each table."""
-        return PRECISION - np.log2(self._frequencies)
+        self.code_lengths: NDArray[np.float64] = PRECISION - np.log2(frequencies)  # bits of each letter in each table
 
     def model(self, table: int) -> Any:
         """A constriction model with exactly the integer frequencies of this table."""
@@ -120,11 +118,13 @@ class SymbolWriter:
 
     def _substitutions(self) -> Integers:
         """The table that each table's letters cost least under, by region, where that saves more than it takes."""
+        own = np.arange(TABLES)
+        if sum(len(letters) for _, _, letters in self._groups) < SUBSTITUTION_LETTERS:
+            return np.broadcast_to(own, (REGIONS, TABLES))
         counts = np.zeros((REGIONS, TABLES, ALPHABET))
         for region, table, letters in self._groups:
             counts[region, table] += np.bincount(letters, minlength=ALPHABET)
-        cost = counts @ self._tables.code_lengths().T  # (regions, tables, tables)
-        own = np.arange(TABLES)
+        cost = counts @ self._tables.code_lengths.T  # (regions, tables, tables)
         saved = cost[:, own, own] - cost.min(2)
         substitute = np.where(saved > SUBSTITUTION_BITS, cost.argmin(2), own)
         worth = saved[substitute != own].sum() > 8 * len(_write_substitutions(substitute))
@@ -232,7 +232,7 @@ def _read_escapes(data: bytes) -> Integers:
     return np.where(zigzag & np.uint64(1), ~half, half)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[misc]
+@numba.njit(nogil=True, cache=True)
 def group(contexts, count):  # type: ignore[no-untyped-def]
     """Stable order of targets by context, and where each context starts; a context of `count` or more is left out."""
     starts = np.zeros(count + 1, np.int64)

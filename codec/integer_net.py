@@ -2,10 +2,11 @@
 
 Stage of `pyramid`: lattice -> **integer_net** -> entropy.  Spec: spec/integer_net.md.
 
-    a_0 (inputs, targets)  ->  a_l = clip(floor((W_l a_{l-1} + b_l) / 2**s_l), 0, 255)  ->  ...  ->  floor(..)
+    a_0 = inputs - 128      a_l = clip(round(a_{l-1} W_l / 2**s_l), 0, 255)      outputs = a_{L-1} W_L
 
-Weights are int8, biases and shifts integers. The values travel in float32: every product and every partial sum is an
-integer below 2**24, whatever the order of summation, hence exact (`prove_range`).
+Inputs are bytes, hidden values are bytes, weights lie in -64 .. 64; there are no biases, one input is constant. Ties
+round to even. `prove_range` shows that no runner can leave the exact integers, whatever the order of summation: not
+float32 below 2**24, and not the 16-bit sums of two products that some CPUs form.
 """
 
 from __future__ import annotations
@@ -21,75 +22,77 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-INPUT_LIMIT = 127  # magnitude of an input
-ACTIVATION_LIMIT = 255  # a hidden value lies in 0 .. 255
+INPUT_ZERO = 128  # a stored input of 128 means 0
+LIMIT = 255  # largest stored input, and largest hidden value
 EXACT = 1 << 24  # integers up to here are exact in float32
+PAIR = (1 << 15) - 1  # what a 16-bit sum of two products holds
 
 
 @dataclass(frozen=True)
 class Layer:
-    """weight int8 (out, in), bias int32 (out,), shift: the result is divided by 2**shift and floored."""
+    """weight: int8 (inputs, outputs); shift: the sum is divided by 2**shift, rounded and clipped; the last has none."""
 
     weight: NDArray[np.int8]
-    bias: NDArray[np.int32]
     shift: int
 
     def __post_init__(self) -> None:
         if self.weight.dtype != np.int8 or self.weight.ndim != 2:
             raise ValueError(f"weight: expected int8 of 2 axes, got {self.weight.dtype} of shape {self.weight.shape}")
-        if self.bias.dtype != np.int32 or self.bias.shape != self.weight.shape[:1]:
-            raise ValueError(f"bias: expected int32 of shape {self.weight.shape[:1]}, got {self.bias.dtype} of {self.bias.shape}")
         if not 0 <= self.shift <= 16:
             raise ValueError(f"shift: expected 0 to 16, got {self.shift}")
 
 
 class Runner(Protocol):
-    """Runs one network: float32 (inputs, targets) -> float32 (outputs, targets), all integers."""
+    """Runs one network: uint8 (targets, inputs) -> int32 (targets, outputs)."""
 
-    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def __call__(self, inputs: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Outputs of all targets."""
+        ...
 
 
 def prove_range(layers: tuple[Layer, ...]) -> int:
-    """The largest magnitude any partial sum can reach.
+    """The largest magnitude any sum can reach.
 
     Raises
     ------
     ValueError
-        If it is 2**24 or more for some output channel, so that float32 would not be exact, or if widths disagree.
+        If some sum could reach 2**24, or two products that stand side by side 2**15, or if widths or shifts disagree.
     """
-    worst, limit, width = 0, INPUT_LIMIT, None
+    worst = 0
     for number, layer in enumerate(layers):
-        if width is not None and layer.weight.shape[1] != width:
-            raise ValueError(f"layer {number}: expected {width} inputs, got {layer.weight.shape[1]}")
-        reach = np.abs(layer.weight.astype(np.int64)).sum(1) * limit + np.abs(layer.bias.astype(np.int64))
-        worst = max(worst, int(reach.max()))
+        if number and layer.weight.shape[0] != layers[number - 1].weight.shape[1]:
+            raise ValueError(
+                f"layer {number}: expected {layers[number - 1].weight.shape[1]} inputs, got {layer.weight.shape[0]}"
+            )
+        size = np.abs(layer.weight.astype(np.int64))
+        pair = int((size[:-1] + size[1:]).max(initial=0)) * LIMIT
+        if pair > PAIR:
+            raise ValueError(f"layer {number}: two products may reach {pair}, must be at most {PAIR}")
+        worst = max(worst, int(size.sum(0).max(initial=0)) * LIMIT)
         if worst >= EXACT:
-            raise ValueError(f"layer {number}, channel {int(reach.argmax())}: sum|w| max|a| + |b| is {worst}, must be below 2**24")
-        limit, width = ACTIVATION_LIMIT, layer.weight.shape[0]
+            raise ValueError(f"layer {number}: a sum may reach {worst}, must be below 2**24")
+    if not layers or layers[-1].shift:
+        raise ValueError(
+            f"expected layers of which the last has shift 0, got shifts {[layer.shift for layer in layers]}"
+        )
     return worst
 
 
 def numpy_runner(layers: tuple[Layer, ...]) -> Runner:
-    """The definition in NumPy; the fallback where onnxruntime is not installed."""
-    scaled = [_scaled(layer) for layer in layers]
+    """The definition in NumPy; the fallback where onnxruntime is not installed. float32 holds all of it exactly."""
+    weights = [layer.weight.astype(np.float32) for layer in layers]
 
-    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        value = inputs
-        for number, (weight, bias) in enumerate(scaled):
-            value = weight @ value
-            value += bias
-            np.floor(value, out=value)
-            if number < len(scaled) - 1:
-                np.clip(value, 0, ACTIVATION_LIMIT, out=value)
-        return value
+    def run(inputs: NDArray[np.uint8]) -> NDArray[np.int32]:
+        value = inputs.astype(np.float32)
+        value -= INPUT_ZERO
+        for layer, weight in zip(layers[:-1], weights[:-1], strict=True):
+            value = value @ weight
+            value *= np.float32(2.0**-layer.shift)
+            np.rint(value, out=value)
+            np.clip(value, 0, LIMIT, out=value)
+        return (value @ weights[-1]).astype(np.int32)
 
     return run
-
-
-def _scaled(layer: Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight and bias divided by 2**shift: still exact, and one operation less."""
-    factor = np.float32(2.0**-layer.shift)
-    return layer.weight.astype(np.float32) * factor, (layer.bias.astype(np.float32) * factor)[:, None]
 
 
 def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Runner:
@@ -110,7 +113,7 @@ def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Run
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(inputs: NDArray[np.uint8]) -> NDArray[np.int32]:
         (outputs,) = session.run(None, {"inputs": inputs})
         return np.asarray(outputs)
 
@@ -157,7 +160,7 @@ def _warn_once(message: str) -> None:
 def _warn_without_onnxruntime(layers: tuple[Layer, ...]) -> None:
     """Say once that onnxruntime is missing, with the speed measured here and the one it is measured to bring."""
     run, targets = numpy_runner(layers), 4096
-    inputs = np.ones((layers[0].weight.shape[1], targets), np.float32)
+    inputs = np.ones((targets, layers[0].weight.shape[0]), np.uint8)
     run(inputs)
     start = time.perf_counter()
     run(inputs)

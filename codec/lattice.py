@@ -10,7 +10,7 @@ known (part C); three passes fill in the rest:
     C A C A      B  third,  from C, D and A
     B D B D
 
-All values are int64 in fine units (`bound.py`); nothing here is a float but the container the network wants.
+All values are int64 in fine units (`bound.py`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAD = 2  # rows and columns around each part, so that a stencil never leaves it
-CONTEXTS = 11  # inputs of the network after the stencil
+CONTEXTS = 12  # inputs of the network after the stencil
+ZERO, LANES = 128, 8  # an input is stored as a byte, zero as 128; eight make a word, the last one filled with zeros
 NEAR, WIDE = 4, 12  # the stencil's first entries are averaged to the centre; up to WIDE they count as its surroundings
+TILE = 96  # targets handled together
 LIMIT = 1 << 38  # magnitude of any value in fine units; keeps every product below 2**63
 LINEAR_BITS = 14  # fraction bits of the linear path's weights
 OFFSET_BITS = 8  # the network's offset is in units of scale / 2**OFFSET_BITS
@@ -57,8 +59,8 @@ class Pass:
 
     @property
     def inputs(self) -> int:
-        """Width of the network's input."""
-        return len(self.table) + CONTEXTS
+        """Width of the network's input: the stencil, its contexts, and zeros up to a whole word of bytes."""
+        return -(-(len(self.table) + CONTEXTS) // LANES) * LANES
 
 
 def _pass(name: str, row: int, column: int, *products: tuple[tuple[int, ...], tuple[int, ...]]) -> Pass:
@@ -97,10 +99,10 @@ def part_index(length: int, parity: int, rows: int, *, wrap: bool) -> NDArray[np
         return (position % length - parity) // 2
     period = max(2 * (length - 1), 1)
     position = np.abs(position) % period
-    return np.maximum(np.minimum(position, period - position) - parity, 0) // 2
+    return np.asarray(np.maximum(np.minimum(position, period - position) - parity, 0) // 2)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[misc]
+@numba.njit(nogil=True, cache=True)
 def pad(part, rows, columns, padded):  # type: ignore[no-untyped-def]
     """padded[f, r, c] = part[f, rows[r], columns[c]]."""
     for f in range(part.shape[0]):
@@ -109,7 +111,7 @@ def pad(part, rows, columns, padded):  # type: ignore[no-untyped-def]
                 padded[f, r, c] = part[f, rows[r], columns[c]]
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _bit_length(value):  # type: ignore[no-untyped-def]
     """Number of bits of a value in 0 .. 2**63-1; no branch, so that loops over it become SIMD."""
     bits = np.int64(0)
@@ -120,51 +122,57 @@ def _bit_length(value):  # type: ignore[no-untyped-def]
     return bits + np.int64(value > 0)
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
+@numba.njit(inline="always")
 def _log8(value):  # type: ignore[no-untyped-def]
     """Eight times the logarithm to base 2, linear between powers of two; value >= 1."""
     exponent = _bit_length(value) - 1
     return 8 * exponent + (((value << 3) >> exponent) & 7)
 
 
-@numba.njit(inline="always")  # type: ignore[misc]
-def _clip(value, low, high):  # type: ignore[no-untyped-def]
-    return min(max(value, low), high)
+@numba.njit(inline="always")
+def _input(value):  # type: ignore[no-untyped-def]
+    return min(max(value, -127), 127)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[misc]
-def gather(phases, symbols, table, weights, step, level, height, width, first, last, inputs, base, scale, octave):  # type: ignore[no-untyped-def]
-    """Network inputs, linear prediction, scale and its logarithm for rows first..last of a pass; see spec section 3.
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def gather(  # type: ignore[no-untyped-def]
+    phases, symbols, table, weights, step, level, height, columns, first, last, words, base, scale, octave
+):
+    """Network inputs, linear prediction, scale and its logarithm of targets first..last of a pass; spec section 3.
 
     phases, symbols: (3, frames, rows, columns) padded parts C, D, A: values (int64) and clipped residual symbols
-    (int16). A row is frame * height + target row. inputs: float32 (n + CONTEXTS, targets); base, scale, octave:
-    int64 (targets,).
+    (int16). Targets are counted over frames, rows and columns. words: int64 (targets, inputs / 8), each eight inputs, the first in
+    its lowest byte; base, scale, octave: int64 (targets,). Every loop runs along a row, so that it becomes SIMD, and
+    over a tile of it, so that all stays in the first-level cache.
     """
     n = table.shape[0]
-    d = np.empty((n, width), np.int64)
-    centre = np.empty(width, np.int64)
-    slope_y = np.empty(width, np.int64)
-    slope_x = np.empty(width, np.int64)
-    linear = np.empty(width, np.int64)
-    shift = np.empty(width, np.int64)
-    inverse = np.empty(width, np.int64)
-    spread = np.empty(width, np.int64)
-    ratio = np.empty(width, np.int64)
-    near = np.empty(width, np.int64)
-    wide = np.empty(width, np.int64)
-    far = np.empty(width, np.int64)
-    symbol = np.empty(width, np.int64)
+    d = np.empty((words.shape[1] * 8, TILE), np.int64)
+    centre = np.empty(TILE, np.int64)
+    slope_y = np.empty(TILE, np.int64)
+    slope_x = np.empty(TILE, np.int64)
+    linear = np.empty(TILE, np.int64)
+    shift = np.empty(TILE, np.int64)
+    inverse = np.empty(TILE, np.int64)
+    spread = np.empty(TILE, np.int64)
+    ratio = np.empty(TILE, np.int64)
+    word = np.empty(TILE, np.int64)
+    near = np.empty(TILE, np.int16)
+    wide = np.empty(TILE, np.int16)
+    far = np.empty(TILE, np.int16)
     moment_y, moment_x = np.int64(0), np.int64(0)
     for k in range(n):
         moment_y += table[k, 3] * table[k, 3]
         moment_x += table[k, 4] * table[k, 4]
     inverse_y, inverse_x, inverse_n = 65536 // moment_y, 65536 // moment_x, 65536 // n
     octave_step = _log8(step)
-    for row in range(first, last):
-        f, i = row // height, row % height
-        at = (row - first) * width
+    target = first
+    while target < last:
+        row, left = target // columns, target % columns
+        f, i, width = row // height, row % height, min(TILE, columns - left, last - target)
+        at = target - first
+        target += width
         for k in range(n):
-            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + 2
+            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + left + 2
             source, difference = phases[p, f, r, c : c + width], d[k]
             for j in range(width):
                 difference[j] = source[j]
@@ -173,7 +181,7 @@ def gather(phases, symbols, table, weights, step, level, height, width, first, l
             slope_y[j] = 0
             slope_x[j] = 0
             linear[j] = 0
-            shift[j] = 0
+            spread[j] = 0
         for k in range(n):
             dy, dx = table[k, 3], table[k, 4]
             for j in range(width):
@@ -189,65 +197,68 @@ def gather(phases, symbols, table, weights, step, level, height, width, first, l
             for j in range(width):
                 value = d[k, j] - slope_y[j] * dy - slope_x[j] * dx
                 d[k, j] = value
-                shift[j] += abs(value)
+                spread[j] += abs(value)
                 linear[j] += value * weight
         for j in range(width):
             base[at + j] = centre[j] + ((linear[j] + (1 << 13)) >> 14)
         for j in range(width):
-            spread[j] = ((shift[j] * inverse_n) >> 16) + (step >> 2) + 1
+            spread[j] = ((spread[j] * inverse_n) >> 16) + (step >> 2) + 1
             shift[j] = max(_bit_length(spread[j]) - 16, 0)
         for j in range(width):  # exact although in float64: the quotient's distance from the next integer is > 2**-17
             inverse[j] = np.int64(4294967296.0 / np.float64(spread[j] >> shift[j]))
         for k in range(n):
-            difference, out = d[k], inputs[k, at : at + width]
+            difference = d[k]
             for j in range(width):
-                value = ((difference[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27
-                out[j] = _clip(value, -127, 127)
+                difference[j] = _input(((difference[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27)
         for j in range(width):
             ratio[j] = _log8(spread[j])
             scale[at + j] = spread[j]
         for j in range(width):
-            slope_y[j] = _log8(abs(slope_y[j]) + abs(slope_x[j]) + 1) - ratio[j]
+            d[n + 2, j] = _input(_log8(abs(slope_y[j]) + abs(slope_x[j]) + 1) - ratio[j])
             ratio[j] -= octave_step
         for j in range(width):
             octave[at + j] = ratio[j]
-            inputs[n, at + j] = _clip(ratio[j], -127, 127)
+            d[n, j] = _input(ratio[j])
         for j in range(width):
-            inputs[n + 1, at + j] = _clip(4 * ratio[j], -127, 127)
-        for j in range(width):
-            inputs[n + 2, at + j] = _clip(slope_y[j], -127, 127)
-            inputs[n + 3, at + j] = level
+            d[n + 1, j] = _input(4 * ratio[j])
+            d[n + 3, j] = level
         for j in range(width):
             near[j] = 1
             wide[j] = 1
             far[j] = 1
+        for j in range(width):
+            d[n + 11, j] = 127
         for k in range(n):
-            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + 2
+            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + left + 2
             context = symbols[p, f, r, c : c + width]
-            for j in range(width):
-                symbol[j] = context[j]
             if k < 4:
+                signed = d[n + 4 + k]
                 for j in range(width):
-                    linear[j] = (symbol[j] * step * inverse[j]) >> (27 + shift[j])
+                    signed[j] = _input((np.int64(context[j]) * step * inverse[j]) >> (27 + shift[j]))
                 for j in range(width):
-                    inputs[n + 4 + k, at + j] = _clip(linear[j], -127, 127)
-                for j in range(width):
-                    near[j] += abs(symbol[j])
+                    near[j] += abs(context[j])
             elif k < 12:
                 for j in range(width):
-                    wide[j] += abs(symbol[j])
+                    wide[j] += abs(context[j])
             else:
                 for j in range(width):
-                    far[j] += abs(symbol[j])
+                    far[j] += abs(context[j])
+        near_log, wide_log, far_log = d[n + 8], d[n + 9], d[n + 10]
         for j in range(width):
-            near[j] = _log8(near[j])
+            near_log[j] = _log8(np.int64(near[j]))
         for j in range(width):
-            wide[j] = _log8(wide[j])
+            wide_log[j] = _log8(np.int64(wide[j]))
         for j in range(width):
-            far[j] = _log8(far[j])
-        for j in range(width):
-            inputs[n + 8, at + j] = near[j]
-        for j in range(width):
-            inputs[n + 9, at + j] = wide[j]
-        for j in range(width):
-            inputs[n + 10, at + j] = far[j]
+            far_log[j] = _log8(np.int64(far[j]))
+        for k in range(n + 12, d.shape[0]):
+            for j in range(width):
+                d[k, j] = 0
+        for w in range(words.shape[1]):
+            for j in range(width):
+                word[j] = 0
+            for lane in range(8):
+                value8 = d[8 * w + lane]
+                for j in range(width):
+                    word[j] |= (value8[j] + 128) << (8 * lane)
+            for j in range(width):
+                words[at + j, w] = word[j]

@@ -115,8 +115,22 @@ class Stream:
             f"expected sections of {list(SECTIONS.values())} with payload, got {list(self.sections)}": (
                 "payload" in self.sections and set(self.sections) <= set(SECTIONS.values())
             ),
+            f"expected other sections for {self.path} {self.dtype} {name}, got {list(self.sections)}": (
+                set(self.sections) <= self._allowed()
+            ),
         }
         return [message for message, good in tests.items() if not good]
+
+    def _allowed(self) -> set[str]:
+        """Return the sections that mean something here."""
+        allowed = {"payload"} if self.path == "raw" else {"payload", "mask"}
+        if self.path in ("classical", "neural"):
+            allowed.add("exceptions")
+        if self.domain[0] == "log":
+            allowed.add("signs")
+        if self.domain[0] == "ordered" and self.dtype.itemsize == 8:
+            allowed.add("low_words")
+        return allowed
 
     def write(self) -> bytes:
         """Return the whole stream as bytes, checksum included."""
@@ -145,12 +159,7 @@ class Stream:
 
     @classmethod
     def read(cls, data: bytes) -> Stream:
-        """Parse a stream, looking at every length, limit and the checksum before anything is allocated.
-
-        Raises
-        ------
-        TruncatedStreamError, CorruptStreamError, UnsupportedVersionError
-        """
+        """Parse a stream; TruncatedStreamError, CorruptStreamError or UnsupportedVersionError if it is bad."""
         reader = Reader(_checked_body(data))
         try:
             stream = cls(**_read_header(reader), sections=_read_sections(reader))
@@ -251,11 +260,6 @@ def _read_sections(reader: Reader) -> dict[str, bytes]:
 
 def describe(data: bytes) -> dict[str, object]:
     """Tell what a stream holds without decoding it.
-
-    Parameters
-    ----------
-    data : bytes
-        One encoded chunk.
 
     Returns
     -------

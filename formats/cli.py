@@ -52,6 +52,7 @@ def main_options(
     """Make archives of the atmosphere smaller, under a bound that is a contract."""
 
 
+DEMO_STORE = Path("adiabat-demo.zarr")  # ours to replace
 Source = Annotated[Path, typer.Argument(metavar="SRC", help="NetCDF, GRIB or Zarr.")]
 Store = Annotated[Path, typer.Argument(metavar="DST", help="The Zarr store.")]
 Group = Annotated[str | None, typer.Option(help="The group inside SRC that holds the variables.")]
@@ -60,14 +61,14 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the store 
 
 @app.command()
 def demo(
-    store: Annotated[Path, typer.Argument(metavar="DST", help="Where to write.")] = Path("adiabat-demo.zarr"),
-    overwrite: Annotated[bool, typer.Option("--overwrite/--keep", help="Replace an earlier demo.")] = True,
+    store: Annotated[Path, typer.Argument(metavar="DST", help="Where to write.")] = DEMO_STORE,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a small field, compress it, read it with plain xarray, check it and draw it."""
     from adiabat.formats.demo import draw, run_demo
 
     out.print("a simulated field, 8 x 361 x 720 float32, bound 0.1 K; read back by a process that imports only xarray")
-    result = run_demo(store, overwrite=overwrite)
+    result = run_demo(store, overwrite=overwrite or store == DEMO_STORE)
     cli_report.print_demo(out, result, store)
     picture = store.with_suffix(".png")
     try:
@@ -197,3 +198,7 @@ def main() -> None:
     except (AdiabatError, OSError, RuntimeError) as error:
         err.print(f"adiabat: {error}")
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,9 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model packa
 def train_pyramid(
     data: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of NetCDF, GRIB or NumPy files; repeatable.")],
     target: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The package to write.")],
-    leave_out: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Skip files whose path contains it.")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Skip files whose path contains it.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Of each network; the recipe's if not given.")] = None,
     threads: Annotated[int, typer.Option(help="Of torch; the result depends on it in the last bits.")] = 1,
@@ -55,6 +58,7 @@ def train_pyramid(
         from adiabat.training import train
     except ImportError as error:
         raise RuntimeError(f"training needs {error.name}: pip install 'adiabat[train,io]'") from error
-    config = train.Config(seed=seed, threads=threads, **({} if steps is None else {"steps": steps}))
+    recipe = train.Config(seed=seed, threads=threads)
+    config = recipe if steps is None else replace(recipe, steps=steps)
     sha256 = train.train_to(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
     out.print(f"{target}  SHA-256 {sha256}")

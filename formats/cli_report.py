@@ -99,7 +99,7 @@ def print_inventory(console: Console, rows: Sequence[ArrayInventory]) -> None:
     console.print(table)
     for row in rows:
         if row.described:
-            console.print(f"\n{row.name}: {row.described} of {row.stored} chunks described")
+            console.print(f"\n{row.name}: {row.described} chunks described, {row.stored} files in all")
             console.print(f"  paths     {_counts(row.paths)}")
             console.print(f"  sections  {_counts(row.sections)} bytes")
             for model in row.models:

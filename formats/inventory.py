@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
 from adiabat.codec.stream import describe
@@ -42,8 +43,10 @@ class ArrayInventory:
         SHA-256 of every model that decoding needs.
     sections : mapping of str to int
         Bytes by section of the chunks described, headers under ``header``.
-    described, stored : int
-        Files of chunks described, and there. A file may be a shard, which is not described.
+    described : int
+        Streams looked at.
+    stored : int
+        Files of chunks, or of shards.
     written_bytes : int
         Everything in the array's folder, its metadata included.
     values : int
@@ -77,7 +80,7 @@ def take_inventory(store: str | Path, *, most_chunks: int = 200) -> list[ArrayIn
     store : path
         A Zarr group, version 2 or 3, in a local folder.
     most_chunks : int
-        Chunks described per array, evenly spaced; the sizes always count all of them.
+        Files described per array, evenly spaced; the sizes always count all of them.
 
     Returns
     -------
@@ -115,17 +118,15 @@ def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> A
     described = 0
     looked_at = chunk_files[:: max(1, math.ceil(len(chunk_files) / max(1, most_chunks)))]
     for file in looked_at if bound is not None and most_chunks else ():
-        data = file.read_bytes()
-        if data[:4] != _MAGIC:
-            continue  # a shard, or bytes inside another compressor
-        header = describe(data)
-        described += 1
-        paths[str(header["path"])] += 1
-        models.update([str(header["model"])] if header["model"] else [])
-        sections["header"] += len(data)
-        for name, size in header["sections"].items():  # type: ignore[attr-defined]
-            sections[name] += size
-            sections["header"] -= size
+        for stream in _streams(file.read_bytes(), array):
+            header = describe(stream)
+            described += 1
+            paths[str(header["path"])] += 1
+            models.update([str(header["model"])] if header["model"] else [])
+            sections["header"] += len(stream)
+            for name, size in header["sections"].items():  # type: ignore[attr-defined]
+                sections[name] += size
+                sections["header"] -= size
     return ArrayInventory(
         name=str(array.path).strip("/"),
         dtype=str(array.dtype),
@@ -141,6 +142,19 @@ def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> A
         written_bytes=sum(file.stat().st_size for file in files),
         values=array.size,
     )
+
+
+def _streams(data: bytes, array: zarr.Array[Any]) -> Iterator[bytes]:
+    """Cut a file into streams: one, or those of a shard, by the index at its end."""
+    if array.shards is None:
+        if data[:4] == _MAGIC:  # not inside another compressor
+            yield data
+        return
+    pairs = math.prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
+    index = np.frombuffer(data[-16 * pairs - 4 : -4], dtype="<u8").reshape(-1, 2)  # offset, length; then CRC-32C
+    for offset, length in index:
+        if data[int(offset) : int(offset) + 4] == _MAGIC:  # an empty chunk lies at 2**64 - 1
+            yield data[int(offset) : int(offset) + int(length)]
 
 
 def _codec_of(array: zarr.Array[Any]) -> tuple[str, object]:

@@ -119,6 +119,21 @@ def test_inventory_counts_every_byte(store):
     assert rows["flag"].bound is None
 
 
+def test_inventory_looks_into_shards_and_version_2(tmp_path):
+    dataset = xr.Dataset({"v": (("t", "y", "x"), wave(4, 40, 64))})
+    codec = {"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.5}}}
+    plain = {"serializer": codec, "compressors": None, "chunks": (1, 20, 32)}
+    dataset.to_zarr(tmp_path / "plain.zarr", encoding={"v": plain}, consolidated=False)
+    dataset.to_zarr(tmp_path / "shards.zarr", encoding={"v": {**plain, "shards": (2, 40, 64)}}, consolidated=False)
+    old = {"compressors": {"id": "adiabat.pyramid", "bound": {"abs": 0.5}}, "chunks": (1, 20, 32)}
+    dataset.to_zarr(tmp_path / "old.zarr", encoding={"v": old}, zarr_format=2)
+    rows = [take_inventory(tmp_path / f"{name}.zarr")[0] for name in ("plain", "shards", "old")]
+    assert [row.described for row in rows] == [16, 16, 16]
+    assert [row.stored for row in rows] == [16, 2, 16]
+    assert rows[0].sections == rows[1].sections == rows[2].sections
+    assert {str(row.bound) for row in rows} == {"{'abs': 0.5}"}
+
+
 def test_default_bound_spares_profiles_scalars_and_coordinates(source):
     with open_source(source) as dataset:
         plan = {v.name: v for v in make_plan(dataset, bounds={"t": "lossless"}, default_bound={"rel": 0.01})}

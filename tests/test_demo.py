@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from adiabat.formats.demo import READER, run_demo, simulate_field
 
@@ -51,6 +52,16 @@ def test_command_prints_figures_and_draws(tmp_path):
     for word in ("ratio", "largest error", "encode", "decode", "MB/s", "adiabat-demo.png"):
         assert word in ran.stdout
     assert (tmp_path / "adiabat-demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_command_replaces_its_own_store_and_no_other(tmp_path):
+    zarr.create_group(tmp_path / "adiabat-demo.zarr")
+    zarr.create_group(tmp_path / "mine.zarr", attributes={"precious": True})
+    assert subprocess.run([COMMAND, "demo"], cwd=tmp_path, capture_output=True, timeout=300).returncode == 0
+    ran = subprocess.run([COMMAND, "demo", "mine.zarr"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 2
+    assert "exists already; --overwrite" in ran.stderr
+    assert zarr.open_group(tmp_path / "mine.zarr").attrs["precious"]
 
 
 def test_without_matplotlib_the_picture_is_skipped_and_said(tmp_path):

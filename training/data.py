@@ -47,7 +47,9 @@ def load(folders: Sequence[Path], *, leave_out: Sequence[str] = ()) -> list[Fiel
     kept = [path for path in paths if not any(part in str(path) for part in leave_out)]
     fields = [fields for path in kept for fields in _variables(path)]
     if not fields:
-        raise ValueError(f"expected gridded float variables in files {SUFFIXES} under {[str(f) for f in folders]}, found none")
+        raise ValueError(
+            f"expected gridded float variables in files {SUFFIXES} under {[str(f) for f in folders]}, found none"
+        )
     return fields
 
 
@@ -55,7 +57,11 @@ def _variables(path: Path) -> Iterator[Fields]:
     """Float variables of a file whose last two axes are a grid."""
     if path.suffix in (".npy", ".npz"):
         loaded = np.load(path)
-        arrays = {path.stem: loaded} if path.suffix == ".npy" else {f"{path.stem}/{name}": loaded[name] for name in loaded.files}
+        arrays = (
+            {path.stem: loaded}
+            if path.suffix == ".npy"
+            else {f"{path.stem}/{name}": loaded[name] for name in loaded.files}
+        )
     else:
         engine = {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix.startswith(".gr") else {}
         try:

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from adiabat.codec.integer_net import ACTIVATION_LIMIT, INPUT_LIMIT, Layer, numpy_runner, onnx_runner, prove_range
+from adiabat.codec.integer_net import INPUT_ZERO, Layer, numpy_runner, onnx_runner, prove_range
 from adiabat.codec.models import FORMAT, NETS
 
 
@@ -29,35 +29,41 @@ class IntegerNet:
 
 
 def graph(layers: tuple[Layer, ...]) -> bytes:
-    """The network as ONNX: Gemm, Floor, Clip for each layer, on float32 (inputs, targets).
+    """The network as standard ONNX: QLinearMatMul for each hidden layer, MatMulInteger for the last.
+
+    uint8 (targets, inputs) -> int32 (targets, outputs). All scales are powers of two, so that requantising is exact.
 
     Raises
     ------
     ValueError
-        If some sum could leave the integers that float32 holds exactly, or ONNX and NumPy disagree.
+        If some sum could leave the exact integers, or ONNX and NumPy disagree.
     """
     prove_range(layers)
-    nodes, constants, value = [], [], "inputs"
-    constants.append(numpy_helper.from_array(np.float32(0), "low"))
-    constants.append(numpy_helper.from_array(np.float32(ACTIVATION_LIMIT), "high"))
-    for number, layer in enumerate(layers):
-        factor = np.float32(2.0**-layer.shift)
-        constants.append(numpy_helper.from_array(layer.weight.astype(np.float32) * factor, f"weight{number}"))
-        constants.append(numpy_helper.from_array((layer.bias.astype(np.float32) * factor)[:, None], f"bias{number}"))
-        nodes.append(helper.make_node("Gemm", [f"weight{number}", value, f"bias{number}"], [f"sum{number}"]))
-        last = number == len(layers) - 1
-        nodes.append(helper.make_node("Floor", [f"sum{number}"], ["outputs" if last else f"floor{number}"]))
-        if not last:
-            nodes.append(helper.make_node("Clip", [f"floor{number}", "low", "high"], [f"value{number}"]))
-            value = f"value{number}"
-    sizes = layers[0].weight.shape[1], layers[-1].weight.shape[0]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [size, "targets"])
-        for name, size in zip(("inputs", "outputs"), sizes, strict=True)
+    constants = [
+        numpy_helper.from_array(np.array(INPUT_ZERO, np.uint8), "input_zero"),
+        numpy_helper.from_array(np.array(0, np.uint8), "zero"),
+        numpy_helper.from_array(np.array(0, np.int8), "weight_zero"),
+        numpy_helper.from_array(np.array(1, np.float32), "one"),
     ]
+    nodes, value, zero = [], "inputs", "input_zero"
+    for number, layer in enumerate(layers):
+        weight, result = f"weight{number}", f"value{number}"
+        constants.append(numpy_helper.from_array(layer.weight, weight))
+        if number == len(layers) - 1:
+            nodes.append(helper.make_node("MatMulInteger", [value, weight, zero, "weight_zero"], ["outputs"]))
+        else:
+            constants.append(numpy_helper.from_array(np.array(2.0**layer.shift, np.float32), f"scale{number}"))
+            operands = [value, "one", zero, weight, "one", "weight_zero", f"scale{number}", "zero"]
+            nodes.append(helper.make_node("QLinearMatMul", operands, [result]))
+            value, zero = result, "zero"
+    sizes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
+    inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["targets", sizes[0]])
+    outputs = helper.make_tensor_value_info("outputs", TensorProto.INT32, ["targets", sizes[1]])
     model = helper.make_model(
-        helper.make_graph(nodes, "pyramid", ends[:1], ends[1:], constants),
-        opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="adiabat",
+        helper.make_graph(nodes, "pyramid", [inputs], [outputs], constants),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+        producer_name="adiabat",
     )
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
@@ -67,9 +73,11 @@ def graph(layers: tuple[Layer, ...]) -> bytes:
 
 def _check_equal(layers: tuple[Layer, ...], data: bytes) -> None:
     """Compare ONNX, optimised and not, with NumPy on random and on extreme inputs."""
-    rng, width = np.random.default_rng(0), layers[0].weight.shape[1]
-    inputs = rng.integers(-INPUT_LIMIT, INPUT_LIMIT + 1, (width, 4096)).astype(np.float32)
-    inputs[:, :64] = np.sign(inputs[:, :64]) * INPUT_LIMIT
+    rng, width = np.random.default_rng(0), layers[0].weight.shape[0]
+    inputs = rng.integers(0, 256, (4096, width)).astype(np.uint8)
+    inputs[:1024] = np.where(inputs[:1024] < INPUT_ZERO, 0, 255)
+    worst = np.where(layers[0].weight.T > 0, 255, 0)  # every product positive, one row for each channel
+    inputs[1024 : 1024 + len(worst)] = worst
     expected = numpy_runner(layers)(inputs)
     for optimise in (True, False):
         if not np.array_equal(onnx_runner(data, optimise=optimise)(inputs), expected):
@@ -88,14 +96,15 @@ def package(nets: dict[str, IntegerNet], frequencies: NDArray[np.uint32], about:
         JSON: name, data, licence, command; stands in the manifest.
     """
     shifts = {name: {"shifts": [layer.shift for layer in nets[name].layers]} for name in NETS}
-    parts = {"manifest.json": json.dumps({"format": FORMAT, **about, "nets": shifts}, indent=1, sort_keys=True).encode()}
+    parts = {
+        "manifest.json": json.dumps({"format": FORMAT, **about, "nets": shifts}, indent=1, sort_keys=True).encode()
+    }
     parts["frequencies.npy"] = _npy(frequencies)
     for name in NETS:
         parts[f"{name}/net.onnx"] = graph(nets[name].layers)
         parts[f"{name}/linear.npy"] = _npy(nets[name].linear)
         for number, layer in enumerate(nets[name].layers):
             parts[f"{name}/weight{number}.npy"] = _npy(layer.weight)
-            parts[f"{name}/bias{number}.npy"] = _npy(layer.bias)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in parts.items():  # ZipInfo's own date is fixed, so that the same model has the same hash

@@ -2,7 +2,7 @@
 
 Second of four: data -> **pyramid** -> train -> export.
 
-    z (inputs)  ->  clip(floor(W_1 z + b_1), 0, 255)  ->  ...  ->  offset, spread, shape
+    z (inputs)  ->  clip(round(W_1 z), 0, 255)  ->  ...  ->  offset, spread, shape
     mean   = centre + scale * (w . d + offset / 256)              d: stencil differences over scale
     bits   = -log2 P(round((target - mean) / step) | spread, shape)
 """
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.codec import entropy, lattice
-from adiabat.codec.integer_net import ACTIVATION_LIMIT, Layer
+from adiabat.codec.integer_net import INPUT_ZERO, LIMIT, Layer
+from adiabat.codec.prediction import OUTPUT_BITS
 from adiabat.training.export import IntegerNet
 
-SHIFTS = (6, 7, 7)  # the weights of a layer are int8 in units of 2**-shift
-BIAS_UNIT = 32.0  # brings biases to the size of weights, so that one learning rate serves both
+SHIFTS = (5, 6, OUTPUT_BITS)  # a layer's weights are in units of 2**-shift
+WEIGHT_LIMIT = 64
 FLOOR = 2.0**-22  # probability of a letter never falls below a table's least
 
 
@@ -40,40 +41,48 @@ class PyramidNet(nn.Module):
 
     Parameters
     ----------
-    stencil, hidden : int
-        Number of stencil values; width of the two hidden layers.
+    stencil, inputs, hidden : int
+        Number of stencil values, width of the input, width of the two hidden layers.
     """
 
-    def __init__(self, stencil: int, hidden: int) -> None:
+    def __init__(self, stencil: int, inputs: int, hidden: int) -> None:
         super().__init__()
-        sizes = (stencil + lattice.CONTEXTS, hidden, hidden, 3)
+        sizes = (inputs, hidden, hidden, 3)
+        gains = (1.5, 1.0, 0.1)
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(out, inp) * gain / math.sqrt(inp)) for inp, out, gain in zip(sizes, sizes[1:], (1.5, 1.0, 0.1))
+            nn.Parameter(torch.randn(inp, out) * gain / math.sqrt(inp))
+            for inp, out, gain in zip(sizes, sizes[1:], gains, strict=False)
         )
-        self.biases = nn.ParameterList(nn.Parameter(torch.full((out,), 1.0)) for out in sizes[1:])
-        self.biases[-1].data = torch.tensor([0.0, -48.0, 32.0]) / BIAS_UNIT
         self.linear = nn.Parameter(torch.zeros(stencil))
+        constant = stencil + lattice.CONTEXTS - 1
+        with torch.no_grad():  # the first hidden unit of each layer starts as a constant, and so serves as the biases
+            for weight, source in zip(self.weights, (constant, 0), strict=False):
+                weight[:, 0] = 0
+                weight[source, 0] = 1.9 if source else 0.9
+            self.weights[0][constant, 1:] = 0.2
+            self.weights[2][0] = torch.tensor([0.0, -48.0, 32.0]) / self._constant()
+
+    def _constant(self) -> float:
+        """Value of the constant unit of the second hidden layer at the start."""
+        first, second = 2.0 ** SHIFTS[0], 2.0 ** SHIFTS[1]
+        return round(round(1.9 * first) * 127 / first) * round(0.9 * second) / second
 
     def forward(self, z: Tensor) -> Tensor:
-        """Inputs (targets, inputs) -> offset, spread, shape (targets, 3), exactly as the integer network gives them."""
-        a = z
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+        """Stored inputs (targets, inputs) -> offset, spread, shape (targets, 3), as the integer network gives them."""
+        a = z - INPUT_ZERO
+        for number, weight in enumerate(self.weights):
             unit = 2.0 ** SHIFTS[number]
-            w = straight_round(weight * unit).clamp(-127, 127) / unit
-            b = straight_round(bias * BIAS_UNIT * unit) / unit
-            a = straight_floor(torch.nn.functional.linear(a, w, b))
+            a = a @ (straight_round((weight * unit).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)) / unit)
             if number < len(self.weights) - 1:
-                a = a.clamp(0, ACTIVATION_LIMIT)
-        return a
+                a = straight_round(a).clamp(0, LIMIT)
+        return straight_floor(a)
 
     def integers(self) -> IntegerNet:
         """The network as the codec runs it."""
         layers = []
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            unit = 2.0 ** SHIFTS[number]
-            w = (weight.detach() * unit).round().clamp(-127, 127).numpy().astype(np.int8)
-            b = (bias.detach() * BIAS_UNIT * unit).round().numpy().astype(np.int32)
-            layers.append(Layer(w, b, SHIFTS[number]))
+        for number, weight in enumerate(self.weights):
+            w = (weight.detach() * 2.0 ** SHIFTS[number]).clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT).round()
+            layers.append(Layer(w.numpy().astype(np.int8), 0 if number == len(self.weights) - 1 else SHIFTS[number]))
         linear = (self.linear.detach() * (1 << lattice.LINEAR_BITS)).round().clamp(-32767, 32767)
         return IntegerNet(tuple(layers), linear.numpy().astype(np.int16))
 
@@ -126,7 +135,9 @@ def bits(q: Tensor, b: Tensor, shape: Tensor) -> Tensor:
 def loss(net: PyramidNet, batch: Batch) -> Tensor:
     """Weighted mean code length: of the rounded symbols for spread and shape, of the real residual for the mean."""
     offset, spread, shape = net(batch.inputs).unbind(1)
-    mean = batch.differences @ net.linear + offset.clamp(-lattice.OFFSET_LIMIT, lattice.OFFSET_LIMIT) / (1 << lattice.OFFSET_BITS)
+    mean = batch.differences @ net.linear + offset.clamp(-lattice.OFFSET_LIMIT, lattice.OFFSET_LIMIT) / (
+        1 << lattice.OFFSET_BITS
+    )
     residual = (batch.target - mean) * batch.ratio
     least = -entropy.SCALE_ONE / 4
     b = torch.exp2(((spread + 2 * batch.octave - 1.5) / 16).clamp(least, 40))

@@ -6,6 +6,7 @@ the encoder's own walk runs in closed loop, on decoded values and with integers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec import entropy, lattice
-from adiabat.codec.coarse_to_fine import PassState, walk
+from adiabat.codec.coarse_to_fine import walk
 from adiabat.codec.models import NETS, Model, net_number
 from adiabat.codec.octets import write_varint
+from adiabat.codec.prediction import Arithmetic, Prediction
 
 Sample = dict[str, NDArray[Any]]
 
@@ -37,31 +39,35 @@ class Recorder:
         self.samples: list[tuple[str, Sample]] = []
         self.coded: list[tuple[NDArray[np.uint16], NDArray[np.int64]]] = []
 
-    def __call__(self, state: PassState) -> NDArray[np.int64]:
-        target, valid = state.targets(self.target), state.targets(self.valid)
-        symbol = np.where(valid, np.rint((target - state.mean) / self.step), 0).astype(np.int64)
-        self.coded.append((state.context[valid], symbol[valid]))
-        where = np.flatnonzero(valid)
-        if where.size and self.keep:
-            chosen = np.sort(self.rng.choice(where, min(self.keep, where.size), replace=False))
-            sample = self._sample(state, target, chosen, where.size / len(chosen))
-            self.samples.append((NETS[net_number(state.number, state.spacing)], sample))
-        return symbol
+    def __call__(self, prediction: Prediction) -> Callable[[slice], NDArray[np.int64]]:
+        """Code a pass as the encoder does, and keep samples once it is complete."""
+        target, valid = prediction.targets(self.target), prediction.targets(self.valid)
 
-    def _sample(self, state: PassState, target: NDArray[np.float64], at: NDArray[np.int64], weight: float) -> Sample:
-        kept = state.kept
-        if kept is None:
-            raise ValueError("expected a walk that keeps what the networks see, got one that does not")
-        scale = kept.scale[at]
-        differences, centre = _differences(state, at)
-        return {
-            "inputs": kept.inputs[:, at].T.astype(np.int8),
+        def band(part: slice) -> NDArray[np.int64]:
+            residual = (target[part] - prediction.mean[part]) / self.step
+            symbol = np.where(valid[part], np.rint(residual), 0).astype(np.int64)
+            self.coded.append((prediction.context[part][valid[part]], symbol[valid[part]]))
+            if part.stop == prediction.count:
+                self._keep(prediction, target, np.flatnonzero(valid))
+            return symbol
+
+        return band
+
+    def _keep(self, prediction: Prediction, target: NDArray[np.float64], where: NDArray[np.int64]) -> None:
+        kept = prediction.kept
+        if kept is None or not where.size or not self.keep:
+            return
+        at = np.sort(self.rng.choice(where, min(self.keep, where.size), replace=False))
+        scale, (differences, centre) = kept.scale[at], _differences(prediction, at)
+        sample = {
+            "inputs": kept.inputs[at],
             "differences": np.clip(differences / scale[:, None], -60, 60).astype(np.float16),
             "target": ((target[at] - centre) / scale).astype(np.float32),
             "ratio": (scale / self.step).astype(np.float32),
             "octave": kept.octave[at].astype(np.float32),
-            "weight": np.full(len(at), weight, np.float32),
+            "weight": np.full(len(at), where.size / len(at), np.float32),
         }
+        self.samples.append((NETS[net_number(prediction.number, prediction.level.spacing)], sample))
 
     @property
     def values(self) -> int:
@@ -87,12 +93,11 @@ def letters(contexts: NDArray[np.uint16], symbols: NDArray[np.int64]) -> tuple[A
     return entropy.TABLE_OF[contexts], letter, raw, np.abs(high[outside]).tolist()
 
 
-def _differences(state: PassState, at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _differences(prediction: Prediction, at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Stencil values less centre and slope, at full precision, and the centre: as `lattice.gather` forms them."""
-    table = lattice.PASSES[state.number].table
-    values = state.kept.values if state.kept else np.empty(0)
-    _, height, width = state.shape
-    f, i, j = at // (height * width), at // width % height, at % width
+    table, values = prediction.rule.table, prediction.level.values
+    row, j = at // prediction.width, at % prediction.width
+    f, i = row // prediction.height, row % prediction.height
     d = np.stack([values[p, f, i + r + lattice.PAD, j + c + lattice.PAD] for p, r, c in table[:, :3]], 1)
     centre = d[:, : lattice.NEAR].sum(1) >> 2
     d = d - centre[:, None]
@@ -118,5 +123,5 @@ def record(
     target = np.clip(np.rint(target / snap) * snap if lossless else target, -lattice.LIMIT / 2, lattice.LIMIT / 2)
     recorder = Recorder(target, valid, step, keep, rng)
     first = np.rint(target[:, 0, 0] / step).astype(np.int64) * step
-    walk(target.shape, first, recorder, model, step=step, snap=snap, wrap=False, pool=None, keep=True)
+    walk(target.shape, first, recorder, Arithmetic(step, snap, model, keep=True), wrap=False)
     return recorder

@@ -38,7 +38,7 @@ def to_frequencies(probability: NDArray[np.float64]) -> NDArray[np.uint32]:
     total, count = 1 << entropy.PRECISION, probability.shape[1]
     whole = np.floor(probability * (total - count)).astype(np.int64) + 1
     whole[np.arange(len(whole)), whole.argmax(1)] += total - whole.sum(1)
-    return whole.astype(np.uint32)
+    return np.asarray(whole.astype(np.uint32))
 
 
 def _normal(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,19 +42,23 @@ class Config:
     threads: int = 1
     hidden: dict[str, int] = field(default_factory=lambda: {"coarse": 64, "fine": 32})
     rounds: tuple[float, ...] = (0.1, 0.15, 0.25, 0.25, 0.25)
-    views: int = 120
+    views: int = 100
     keep: int = 12_000
-    steps: int = 6_000
+    steps: int = 3_000
     batch: int = 4096
     rate: float = 3e-3
     bounds: tuple[float, float] = (-3.6, -0.7)
 
     def __post_init__(self) -> None:
         if self.steps < 10 or self.views < 4 or self.threads < 1:
-            raise ValueError(f"expected steps >= 10, views >= 4, threads >= 1, got {self.steps}, {self.views}, {self.threads}")
+            raise ValueError(
+                f"expected steps >= 10, views >= 4, threads >= 1, got {self.steps}, {self.views}, {self.threads}"
+            )
 
 
-def train_to(target: Path, folders: Sequence[Path], config: Config, *, leave_out: Sequence[str] = (), progress: Say = print) -> str:
+def train_to(
+    target: Path, folders: Sequence[Path], config: Config, *, leave_out: Sequence[str] = (), progress: Say = print
+) -> str:
     """Train on the files under `folders` and write the package to `target`; returns its SHA-256.
 
     Raises
@@ -68,7 +72,7 @@ def train_to(target: Path, folders: Sequence[Path], config: Config, *, leave_out
     trainer.run(progress)
     about = {
         "name": "pyramid",
-        "recipe": {key: value for key, value in asdict(config).items()},
+        "recipe": asdict(config),
         "left_out": list(leave_out),
         "torch": torch.__version__.split("+")[0],
         "variables": [each.name for each in fields],
@@ -101,7 +105,10 @@ class Trainer:
         self.config, self.fields, self.checkpoint = config, fields, checkpoint
         self.rng = np.random.default_rng(config.seed)
         self.nets = {
-            name: PyramidNet(lattice.PASSES[i % 3].stencil, config.hidden[name.split("-")[1]]) for i, name in enumerate(NETS)
+            name: PyramidNet(
+                lattice.PASSES[i % 3].stencil, lattice.PASSES[i % 3].inputs, config.hidden[name.split("-")[1]]
+            )
+            for i, name in enumerate(NETS)
         }
         self.frequencies = tables.to_frequencies(tables.parametric())
 
@@ -116,9 +123,9 @@ class Trainer:
         def say(text: str) -> None:
             progress(f"{time.monotonic() - start:6.0f} s  {text}")
 
-        done = self._resume(say)
-        before: dict[str, list[Sample]] = {name: [] for name in NETS}
+        done, before = self._resume(say)
         for number in range(done, len(self.config.rounds)):
+            recorded_with = self._state()
             samples, bits, _ = self.encode_views(self.config.views)
             say(f"round {number}: {bits:.4f} bits a value, geometric mean over views")
             for name, net in self.nets.items():
@@ -129,13 +136,13 @@ class Trainer:
                 final = self.fit(net, samples[name] + before[name], steps, self.config.rate / (1 + number / 2))
                 say(f"round {number}: {name} loss {final:.4f}")
             before = samples if number else before
-            self._save(number + 1)
+            self._save(number + 1, recorded_with)
         _, _, counts = self.encode_views(self.config.views)
-        before = self.frequencies
+        by_formula = self.frequencies
         self.frequencies = tables.to_frequencies(tables.counted(counts))
         state = self.rng.bit_generator.state
         _, after, _ = self.encode_views(self.config.views // 4)
-        self.rng.bit_generator.state, self.frequencies, counted = state, before, self.frequencies
+        self.rng.bit_generator.state, self.frequencies, counted = state, by_formula, self.frequencies
         _, formula, _ = self.encode_views(self.config.views // 4)
         self.frequencies = counted
         say(f"tables: {formula:.4f} bits a value by formula, {after:.4f} counted, on other views")
@@ -173,35 +180,51 @@ class Trainer:
             at = torch.from_numpy(self.rng.integers(0, size, self.config.batch))
             value = loss(net, Batch(**{key: array[at].float() for key, array in arrays.items()}))
             optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            if step >= 0.9 * steps:
+            if step >= min(0.9 * steps, steps - 1):
                 recent.append(float(value.detach()))
         return sum(recent) / len(recent)
 
-    def _save(self, rounds: int) -> None:
+    def _state(self) -> dict[str, Any]:
+        """What the next samples depend on: copies of the networks, and the generator."""
+        nets = {
+            name: {key: value.clone() for key, value in net.state_dict().items()} for name, net in self.nets.items()
+        }
+        return {"nets": nets, "rng": self.rng.bit_generator.state}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, net in self.nets.items():
+            net.load_state_dict(state["nets"][name])
+        self.rng.bit_generator.state = state["rng"]
+
+    def _save(self, rounds: int, recorded_with: dict[str, Any]) -> None:
+        """Keep the state after a round, and the one its samples were recorded with: they weigh too much to be kept."""
         state = {
             "rounds": rounds,
             "config": repr(self.config),
             "variables": [each.name for each in self.fields],
-            "rng": self.rng.bit_generator.state,
-            "nets": {name: net.state_dict() for name, net in self.nets.items()},
+            "now": self._state(),
+            "recorded_with": recorded_with,
         }
         partial = self.checkpoint.with_name(self.checkpoint.name + ".part")
         torch.save(state, partial)
         partial.replace(self.checkpoint)
 
-    def _resume(self, say: Say) -> int:
-        """Rounds that are done already: those of a checkpoint of the same recipe and data."""
+    def _resume(self, say: Say) -> tuple[int, dict[str, list[Sample]]]:
+        """Rounds that are done by a checkpoint of the same recipe and data, and the last one's samples, made anew."""
+        before: dict[str, list[Sample]] = {name: [] for name in NETS}
         if not self.checkpoint.exists():
-            return 0
+            return 0, before
         state = torch.load(self.checkpoint, weights_only=True)
         if state["config"] != repr(self.config) or state["variables"] != [each.name for each in self.fields]:
-            raise ValueError(f"{self.checkpoint} is of another recipe or other data: remove it, or choose another target")
-        for name, net in self.nets.items():
-            net.load_state_dict(state["nets"][name])
-        self.rng.bit_generator.state = state["rng"]
-        say(f"going on after round {state['rounds'] - 1} of {self.checkpoint}")
-        return int(state["rounds"])
+            raise ValueError(f"{self.checkpoint} is of another recipe or data: remove it, or choose another target")
+        rounds = int(state["rounds"])
+        say(f"going on after round {rounds - 1} of {self.checkpoint}")
+        if 1 < rounds < len(self.config.rounds):
+            self._restore(state["recorded_with"])
+            before, _, _ = self.encode_views(self.config.views)
+        self._restore(state["now"])
+        return rounds, before

@@ -119,8 +119,7 @@ def _load(data: bytes) -> Model:
 
 def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> Net:
     layers = tuple(
-        Layer(_array(parts, f"{name}/weight{i}.npy", np.int8, 2), _array(parts, f"{name}/bias{i}.npy", np.int32, 1), int(shift))
-        for i, shift in enumerate(shifts)
+        Layer(_array(parts, f"{name}/weight{i}.npy", np.int8, 2), int(shift)) for i, shift in enumerate(shifts)
     )
     prove_range(layers)
     linear = _array(parts, f"{name}/linear.npy", np.int16, 1).astype(np.int64)
@@ -131,7 +130,7 @@ def _array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: in
     array = np.load(io.BytesIO(parts[name]), allow_pickle=False)
     if array.dtype != np.dtype(dtype) or array.ndim != axes:
         raise ValueError(f"{name}: expected {np.dtype(dtype)} of {axes} axes, got {array.dtype} of {array.ndim}")
-    return array
+    return np.asarray(array)
 
 
 def cache_folder() -> Path:
@@ -190,12 +189,14 @@ def _find(wanted: str) -> Model:
     path = Path(wanted)
     if path.suffix == SUFFIX and path.is_file():
         return load(path.read_bytes())
-    is_hash = len(wanted) >= 8 and all(digit in "0123456789abcdef" for digit in wanted)
+    digits = len(wanted) >= 8 and all(digit in "0123456789abcdef" for digit in wanted)
     for path in packages():
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if (digits and digest.startswith(wanted)) or (path.stem == wanted and not digits):
+            return load(data)
         if path.stem == wanted:
-            return load(path.read_bytes())
-        if is_hash and hashlib.sha256(path.read_bytes()).hexdigest().startswith(wanted):
-            return load(path.read_bytes())
+            raise ModelMismatchError(f"expected {path} to hold the model of its name, got SHA-256 {digest}")
     places = ", ".join(str(folder) for folder in folders())
     raise ModelNotFoundError(
         f"model {wanted} is needed but was not found in {places}; "

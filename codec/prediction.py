@@ -1,0 +1,171 @@
+"""One lattice of some frames: its padded parts, and the prediction of a pass from them.
+
+Stage of `pyramid`: lattice -> **prediction** (gather, network, settle) -> coarse_to_fine.  Spec: spec/pyramid.md,
+sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec import entropy, lattice
+from adiabat.codec.models import Model, Net
+
+BLOCK = 8192  # targets a worker takes at a time: inputs and activations stay in its second-level cache
+BAND = 1 << 16  # targets whose symbols are coded together, while workers predict those after them; part of the format
+OUTPUT_BITS = 6  # fraction bits of the network's outputs
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a walk needs beside the data: quantisation step, spacing of predictions, model, workers, what to keep."""
+
+    step: int
+    snap: int
+    model: Model
+    pool: ThreadPoolExecutor | None = None
+    keep: bool = False
+
+
+@dataclass
+class Kept:
+    """What only training wants to see of a pass."""
+
+    inputs: NDArray[np.uint8]  # (targets, inputs)
+    scale: Integers
+    octave: Integers
+
+
+@numba.njit(nogil=True, cache=True)
+def settle(network, base, scale, octave, snap, mean, context):  # type: ignore[no-untyped-def]
+    """Predicted value and context of each target from the network's outputs (targets, 3)."""
+    for t in range(base.size):
+        offset = min(max(np.int64(network[t, 0]) >> OUTPUT_BITS, -lattice.OFFSET_LIMIT), lattice.OFFSET_LIMIT)
+        value = base[t] + ((scale[t] * offset) >> lattice.OFFSET_BITS)
+        value = (value + (snap >> 1)) & -snap
+        mean[t] = min(max(value, -lattice.LIMIT), lattice.LIMIT)
+        index = (((np.int64(network[t, 1]) >> OUTPUT_BITS) + 2 * octave[t]) >> 2) + entropy.SCALE_ONE
+        shape = min(max(((np.int64(network[t, 2]) >> OUTPUT_BITS) + 16) >> 5, 0), entropy.SHAPES - 1)
+        context[t] = min(max(index, 0), entropy.SCALE_TOP) * entropy.SHAPES + shape
+
+
+@numba.njit(nogil=True, cache=True)
+def rebuild(mean, symbol, step, values, symbols):  # type: ignore[no-untyped-def]
+    """Decoded values and clipped symbols of a pass, both into (frames, rows, columns)."""
+    target = 0
+    for f in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            for j in range(values.shape[2]):
+                value = mean[target] + symbol[target] * step
+                values[f, i, j] = min(max(value, -lattice.LIMIT), lattice.LIMIT)
+                symbols[f, i, j] = min(max(symbol[target], -lattice.SYMBOL_LIMIT), lattice.SYMBOL_LIMIT)
+                target += 1
+
+
+class Level:
+    """The lattice of one spacing: its parts C, D and A with their symbols, padded."""
+
+    def __init__(self, shape: tuple[int, int, int], spacing: int, *, wrap: bool) -> None:
+        self.frames, height, width = shape
+        self.spacing, self.wrap = spacing, wrap and width % (2 * spacing) == 0
+        self.height, self.width = -(-height // spacing), -(-width // spacing)
+        self.rows, self.columns = (self.height + 1) // 2, (self.width + 1) // 2
+        padded = (3, self.frames, self.rows + 2 * lattice.PAD, self.columns + 2 * lattice.PAD)
+        self.values, self.symbols = np.empty(padded, np.int64), np.empty(padded, np.int16)
+
+    def fill(self, part: int, values: Integers, symbols: NDArray[np.int16]) -> None:
+        """Set a part; a part without a pixel reads as C."""
+        if values.size == 0:
+            self.values[part], self.symbols[part] = self.values[lattice.C], self.symbols[lattice.C]
+            return
+        row, column = ((0, 0), (1, 1), (0, 1))[part]
+        rows = lattice.part_index(self.height, row, self.rows, wrap=False)
+        columns = lattice.part_index(self.width, column, self.columns, wrap=self.wrap)
+        lattice.pad(values, rows, columns, self.values[part])
+        lattice.pad(symbols, rows, columns, self.symbols[part])
+
+
+class Prediction:
+    """Mean and context of every target of a pass; flat over (frames, target rows, target columns).
+
+    Attributes
+    ----------
+    mean : NDArray[np.int64], shape (targets,)
+    context : NDArray[np.uint16], shape (targets,)
+        Both filled band by band, see `bands`.
+    region : int
+        Which substitution of tables holds: 1 on the finest lattice, else 0.
+    """
+
+    def __init__(self, level: Level, number: int, arithmetic: Arithmetic) -> None:
+        self.level, self.number, self.arithmetic = level, number, arithmetic
+        self.rule = lattice.PASSES[number]
+        self.net: Net = arithmetic.model.net(number, level.spacing)
+        self.region = int(level.spacing == 1)
+        self.height = (level.height - self.rule.row + 1) // 2
+        self.width = (level.width - self.rule.column + 1) // 2
+        self.count = level.frames * self.height * self.width
+        self.mean, self.context = np.empty(self.count, np.int64), np.empty(self.count, np.uint16)
+        self.kept: Kept | None = None
+        if arithmetic.keep:
+            scale, octave = np.empty((2, self.count), np.int64)
+            self.kept = Kept(np.empty((self.count, self.rule.inputs), np.uint8), scale, octave)
+
+    def targets(self, frames: NDArray[Any]) -> NDArray[Any]:
+        """Pick the pass's pixels of full-resolution frames, flat."""
+        spacing = self.level.spacing
+        return frames[:, ::spacing, ::spacing][:, self.rule.row :: 2, self.rule.column :: 2].reshape(-1)
+
+    def bands(self) -> Iterator[slice]:
+        """Predict, and yield BAND targets after the other as soon as they are ready."""
+        pool = self.arithmetic.pool
+        blocks = [slice(start, min(start + BLOCK, self.count)) for start in range(0, self.count, BLOCK)]
+        pending: list[Future[None]] = (
+            [pool.submit(self._block, part) for part in blocks] if pool and len(blocks) > 1 else []
+        )
+        for start in range(0, self.count, BAND):
+            for number in range(start // BLOCK, min((start + BAND) // BLOCK, len(blocks))):
+                if pending:
+                    pending[number].result()
+                else:
+                    self._block(blocks[number])
+            yield slice(start, min(start + BAND, self.count))
+
+    def _block(self, part: slice) -> None:
+        level, step, size = self.level, self.arithmetic.step, part.stop - part.start
+        words = np.empty((size, self.rule.inputs // lattice.LANES), np.int64)
+        base, scale, octave = np.empty((3, size), np.int64)
+        depth = lattice.LEVEL_STEP * min(level.spacing.bit_length() - 1, lattice.LEVEL_TOP)
+        where = (depth, self.height, self.width, part.start, part.stop)
+        lattice.gather(
+            level.values, level.symbols, self.rule.table, self.net.linear, step, *where, words, base, scale, octave
+        )
+        inputs = words.astype("<i8", copy=False).view(np.uint8)
+        network = self.net.runner()(inputs)
+        settle(network, base, scale, octave, self.arithmetic.snap, self.mean[part], self.context[part])
+        if self.kept is not None:
+            self.kept.inputs[part], self.kept.scale[part], self.kept.octave[part] = inputs, scale, octave
+
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def workers(threads: int | None) -> ThreadPoolExecutor | None:
+    """Find this process's pool of so many threads, None for one; no pool survives a fork, so each process has one."""
+    count = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if count == 1:
+        return None
+    key = (os.getpid(), count)
+    if key not in _pools:
+        _pools.setdefault(key, ThreadPoolExecutor(count, "adiabat"))
+    return _pools[key]

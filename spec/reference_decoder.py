@@ -1,0 +1,845 @@
+"""Decode an adiabat stream with NumPy and the standard library, in the order of the specification.
+
+    python spec/reference_decoder.py STREAM OUT.npy --models DIR [DIR ...]
+
+This program is part of the specification: it exercises every formula of it, favours the formula over speed, and
+imports nothing of adiabat. Integers are int64 unless said otherwise; their arithmetic is modulo 2**64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import lzma
+import math
+import struct
+import sys
+import zipfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+# ---- stream.md: errors ----------------------------------------------------------------------------------------------
+
+
+class InvalidError(Exception):
+    """The base of the errors below; a stream that raises one gives no array."""
+
+
+class Truncated(InvalidError):
+    """Fewer bytes than the length announces."""
+
+
+class Corrupt(InvalidError):
+    """Anything else that the specification forbids."""
+
+
+class UnsupportedVersion(InvalidError):
+    """Another version of the stream."""
+
+
+class ModelNotFound(InvalidError):
+    """No package with the hash that the stream names."""
+
+
+class ModelMismatch(InvalidError):
+    """A package with the right hash that breaks the rules of model.md or integer_net.md."""
+
+
+def require(good: bool | np.bool_, message: str) -> None:
+    """Raise Corrupt unless `good`."""
+    if not good:
+        raise Corrupt(message)
+
+
+# ---- stream.md: primitives ------------------------------------------------------------------------------------------
+
+
+class Cursor:
+    """Reads bytes in order and never past their end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        """Return the next `count` bytes."""
+        require(count <= len(self.data) - self.at, f"expected {count} more bytes")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        return self.take(len(self.data) - self.at)
+
+    def u8(self) -> int:
+        """One byte."""
+        return self.take(1)[0]
+
+    def f64(self) -> float:
+        """One finite binary64."""
+        number = float(struct.unpack("<d", self.take(8))[0])
+        require(math.isfinite(number), "expected a finite number")
+        return number
+
+    def varint(self, limit: int = 2**63 - 1) -> int:
+        """One LEB128 integer in its shortest form."""
+        number = 0
+        for shift in range(0, 63, 7):
+            byte = self.u8()
+            number |= (byte & 127) << shift
+            if byte < 128:
+                require(not (shift and byte == 0) and number <= limit, f"varint {number}: too long or above {limit}")
+                return number
+        raise Corrupt("varint of more than 9 bytes")
+
+    def end(self) -> None:
+        """Refuse bytes left over."""
+        require(self.at == len(self.data), "bytes left over")
+
+
+def unpack(data: bytes, n: int) -> bytes:
+    """packed(n): method byte and body -> n bytes."""
+    cursor = Cursor(data)
+    method, body, ended = cursor.u8(), cursor.rest(), True
+    if method == 1:
+        require(n <= 1040 * len(body), "zlib cannot have made so much of so little")
+        inflate = zlib.decompressobj()
+        try:
+            body = inflate.decompress(body, n + 1)
+        except zlib.error as problem:
+            raise Corrupt(f"zlib: {problem}") from None
+        ended = inflate.eof and not inflate.unused_data
+    elif method == 2:
+        require(n <= 1 << 16, "LZMA bodies hold at most 65536 bytes")
+        filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}]
+        try:
+            body = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(body, n + 1)
+        except lzma.LZMAError as problem:
+            raise Corrupt(f"lzma: {problem}") from None
+    require(method <= 2 and ended and len(body) == n, f"expected {n} bytes from method {method}, got {len(body)}")
+    return body
+
+
+def planes(data: bytes, width: int, count: int) -> NDArray[np.uint64]:
+    """planes(width) of `count` integers."""
+    out = np.zeros(count, np.uint64)
+    for number, plane in enumerate(np.frombuffer(data, np.uint8).reshape(width, count)):
+        out |= plane.astype(np.uint64) << np.uint64(8 * number)
+    return out
+
+
+def unfold(folded: NDArray[np.uint64]) -> Integers:
+    """Undo fold: 0, -1, 1, -2, ... from 0, 1, 2, 3, ..."""
+    half = (folded >> np.uint64(1)).astype(np.int64)
+    return np.where(folded & np.uint64(1), ~half, half)
+
+
+# ---- stream.md: layout ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Stream:
+    """Header and sections."""
+
+    path: str
+    flags: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    domain: str
+    parameters: list[float]
+    limits: list[float | None]
+    model: str
+    sections: dict[str, bytes]
+
+    @property
+    def frames(self) -> tuple[int, int, int]:
+        """The shape as (frame, y, x)."""
+        axes = [1, 1, *(length for length in self.shape if length != 1)]
+        return math.prod(axes[:-2]), axes[-2], axes[-1]
+
+
+def envelope(data: bytes) -> bytes:
+    """Check magic, version, codec, length and checksum; return header, section table and sections."""
+    require(b"ADBT".startswith(data[:4]), "expected the magic ADBT")
+    if len(data) > 4 and data[4] != 1:
+        raise UnsupportedVersion(f"version {data[4]}")
+    require(len(data) < 6 or data[5] == 1, "expected codec 1")
+    if not any(byte < 128 for byte in data[6:15]):
+        raise Corrupt("length of more than 9 bytes") if len(data) >= 15 else Truncated("no length")
+    cursor = Cursor(data[6:])
+    length = cursor.varint()
+    body = cursor.rest()
+    if len(body) < length:
+        raise Truncated(f"expected {length} bytes after the length, got {len(body)}")
+    require(len(body) == length >= 4, f"expected {length} bytes after the length, got {len(body)}")
+    require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "checksum")
+    return body[:-4]
+
+
+PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural"}
+DTYPES = {1: "f2", 2: "f4", 3: "f8"}
+DOMAINS = {0: ("none", ""), 1: ("abs", "d"), 2: ("lattice", "ddv"), 3: ("ordered", ""), 4: ("log", "v")}
+SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low words", 5: "payload"}
+
+
+def parse(data: bytes) -> Stream:
+    """Bytes -> header and sections."""
+    cursor = Cursor(envelope(data))
+    path, flags, code, dimensions = cursor.u8(), cursor.u8(), cursor.u8(), cursor.u8()
+    require(path in PATHS and flags < 16 and code & 127 in DTYPES and dimensions <= 32, "header")
+    shape = tuple(cursor.varint() for _ in range(dimensions))
+    elements = math.prod(max(length, 1) for length in shape)
+    predicted = path in (2, 3)
+    require(elements <= 2**31, "more than 2**31 elements")
+    require(not predicted or elements <= 65536 * len(data), "more than 65536 elements a byte")
+    bound = cursor.u8()
+    require(bound <= 2 and (bound == 0 or cursor.f64() > 0), "bound")
+    number = cursor.u8()
+    require(number in DOMAINS and (number != 0) == predicted, "domain")
+    domain, kinds = DOMAINS[number]
+    parameters = [cursor.f64() if kind == "d" else cursor.varint(2**31 - 1) for kind in kinds]
+    require("d" not in kinds or parameters[0] > 0, "unit or spacing")
+    lowest = cursor.f64() if flags & 4 else None
+    highest = cursor.f64() if flags & 8 else None
+    require(lowest is None or highest is None or lowest <= highest, "range")
+    model = cursor.take(32).hex() if path == 3 else ""
+    dtype = np.dtype("<>"[code >> 7] + DTYPES[code & 127])
+    sections = section_table(cursor)
+    limits = [lowest, highest]
+    return Stream(PATHS[path], flags, dtype, shape, domain, parameters, limits, model, sections)
+
+
+def section_table(cursor: Cursor) -> dict[str, bytes]:
+    """Section table and bodies."""
+    table: list[tuple[int, int]] = []
+    for _ in range(cursor.u8()):
+        number = cursor.u8()
+        require(number in SECTIONS and (not table or number > table[-1][0]), "section ids")
+        table.append((number, cursor.varint()))
+    sections = {SECTIONS[number]: cursor.take(size) for number, size in table}
+    cursor.end()
+    require("payload" in sections, "no payload")
+    return sections
+
+
+# ---- mask.md --------------------------------------------------------------------------------------------------------
+
+
+def read_plane(data: bytes, shape: tuple[int, int, int]) -> Bools:
+    """Read a plane of bits over (frame, y, x)."""
+    cursor, size = Cursor(data), math.prod(shape)
+    form = cursor.u8()
+    require(form & ~0x83 == 0, "form of a plane")
+    if form & 0x80:
+        flat = read_runs(unpack_runs(cursor, size), size)
+    else:
+        packed = np.frombuffer(unpack(cursor.rest(), (size + 7) // 8), np.uint8)
+        unpacked = np.unpackbits(packed, bitorder="little")
+        require(not unpacked[size:].any(), "bits after the last pixel")
+        flat = unpacked[:size].astype(bool)
+    plane = flat.reshape(shape)
+    if form & 2:
+        plane = np.logical_xor.accumulate(plane, axis=1)
+    if form & 1:
+        plane = np.logical_xor.accumulate(plane, axis=0)
+    return plane
+
+
+def unpack_runs(cursor: Cursor, size: int) -> bytes:
+    """Bytes of the runs of a plane."""
+    length = cursor.varint(10 * size + 10)
+    return unpack(cursor.rest(), length)
+
+
+def read_runs(data: bytes, size: int) -> Bools:
+    """Turn runs of zeros and ones into a plane."""
+    cursor, plane = Cursor(data), np.zeros(size, bool)
+    at, value = 0, False
+    while cursor.at < len(data):
+        run = cursor.varint()
+        require((run > 0 or (at == 0 and not value)) and at + run < size, "run of a plane")
+        plane[at : at + run] = value
+        at, value = at + run, not value
+    plane[at:] = value
+    return plane
+
+
+@dataclass
+class Mask:
+    """Class of each pixel, and the bit patterns of the special ones."""
+
+    classes: NDArray[np.uint8]
+    patterns: NDArray[Any]
+    listed: NDArray[Any]
+
+    def restore(self, values: NDArray[Any]) -> None:
+        """Put the special values in."""
+        for number, pattern in enumerate(self.patterns, 1):
+            values[self.classes == number] = pattern
+        if len(self.listed):
+            values[self.classes == 255] = self.listed
+
+
+def read_mask(data: bytes, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Mask:
+    """Section mask."""
+    cursor, size = Cursor(data), dtype.itemsize
+    count = cursor.u8()
+    require(count <= 254, "patterns")
+    patterns = np.frombuffer(cursor.take(count * size), dtype.newbyteorder("<")).astype(dtype)
+    number = cursor.varint(math.prod(shape))
+    packed = cursor.take(cursor.varint())
+    require(bool(number) or not packed, "a list of nothing")
+    bits = planes(unpack(packed, number * size), size, number) if number else np.zeros(0, np.uint64)
+    classes = np.zeros(shape, np.uint8)
+    for bit in range(8 if number else count.bit_length()):
+        classes |= read_plane(cursor.take(cursor.varint()), shape).astype(np.uint8) << np.uint8(bit)
+    cursor.end()
+    listed = classes == 255 if number else np.zeros(shape, bool)
+    require(int(listed.sum()) == number and (classes[~listed] <= count).all(), "classes")
+    return Mask(classes, patterns, bits.astype(f"u{size}").view(dtype))
+
+
+# ---- bounds.md ------------------------------------------------------------------------------------------------------
+
+OCTAVE = np.array(
+    [
+        0, 372405, 733691, 1084505, 1425434, 1757022, 2079767, 2394127, 2700529, 2999364, 3290997, 3575768,
+        3853992, 4125963, 4391956, 4652228, 4907021, 5156560, 5401057, 5640713, 5875714, 6106239, 6332455, 6554520,
+        6772584, 6986788, 7197266, 7404147, 7607550, 7807591, 8004379, 8198018, 8388608,
+    ],
+    np.int64,
+)  # fmt: skip
+
+
+def step_and_snap(stream: Stream) -> tuple[int, int]:
+    """Quantisation step, and what predictions are rounded to, in fine units."""
+    if stream.domain == "abs":
+        return 256, 1
+    steps = 0 if stream.domain == "ordered" else int(stream.parameters[-1])
+    return 64 * (2 * steps + 1), 64
+
+
+def to_values(stream: Stream, fine: Integers, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Integers in fine units -> values of the dtype, by the domain."""
+    k = fine >> 6
+    if stream.domain == "ordered":
+        return reorder(ordered_integers(stream, k, dtype), dtype)
+    if stream.domain == "abs":
+        wide = fine.astype(np.float64) * stream.parameters[0]
+    elif stream.domain == "lattice":
+        wide = k.astype(np.float64) * stream.parameters[0]
+        wide += stream.parameters[1]
+    else:
+        wide = exponential(k)
+    values = wide.astype(dtype)
+    if "signs" in stream.sections:
+        negative = read_plane(stream.sections["signs"], stream.frames)
+        values[negative] = -values[negative]
+    for limit, beyond in zip(stream.limits, (np.less, np.greater), strict=True):
+        if limit is not None:
+            values[beyond(values, dtype.type(limit))] = dtype.type(limit)
+    return values
+
+
+def exponential(k: Integers) -> NDArray[np.float64]:
+    """Domain log: the magnitude of k."""
+    exponent, rest = np.clip(k >> 23, -1022, 1023), k & (2**23 - 1)
+    i = np.searchsorted(OCTAVE, rest, side="right") - 1
+    m = (rest - OCTAVE[i]) * 2**18 // (OCTAVE[i + 1] - OCTAVE[i])
+    pattern: Integers = (exponent + 1023 << 52) + ((i << 18) + m << 29)
+    return pattern.view(np.float64)
+
+
+def ordered_integers(stream: Stream, k: Integers, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Domain ordered: k as an integer of the dtype's width, with the low words of float64."""
+    if dtype.itemsize < 8:
+        return k.astype(f"i{dtype.itemsize}")
+    ordered = k << 32
+    if "low words" in stream.sections:
+        data = unpack(stream.sections["low words"], 4 * k.size)
+        ordered |= planes(data, 4, k.size).astype(np.int64).reshape(k.shape)
+    return ordered
+
+
+def reorder(integers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Ordered integers -> values."""
+    return np.where(integers < 0, integers ^ np.iinfo(integers.dtype).max, integers).view(dtype)
+
+
+def correct(values: NDArray[Any], data: bytes) -> None:
+    """Section exceptions."""
+    cursor, size = Cursor(data), values.dtype.itemsize
+    where = read_plane(cursor.take(cursor.varint()), values.shape)
+    count, width = int(where.sum()), cursor.u8()
+    require(1 <= width <= size, "width of exceptions")
+    off = unfold(planes(unpack(cursor.rest(), width * count), width, count)).astype(f"i{size}")
+    bits = values[where].view(f"i{size}")
+    ordered = np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
+    values[where] = reorder(ordered + off, values.dtype)
+
+
+# ---- stream.md: classical payload -----------------------------------------------------------------------------------
+
+
+def classical(payload: bytes, shape: tuple[int, int, int], step: int) -> Integers:
+    """Classical payload -> integers in fine units."""
+    cursor, size = Cursor(payload), math.prod(shape)
+    mode, width = cursor.u8(), cursor.u8()
+    require(mode <= 2 and 1 <= width <= 8, "classical payload")
+    index = unfold(planes(unpack(cursor.rest(), width * size), width, size)).reshape(shape)
+    if mode >= 1:
+        index = np.cumsum(index, axis=2)
+    if mode == 2:
+        index = np.cumsum(index, axis=1)
+    return index * step
+
+
+# ---- model.md -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Net:
+    """Layers (weight, shift) of one network, and the weights of the linear path beside it."""
+
+    layers: list[tuple[Integers, int]]
+    linear: Integers
+
+
+@dataclass
+class Model:
+    """Six networks by name, and for each frequency table the 97 sums of its first 0, 1, ... 96 frequencies."""
+
+    nets: dict[str, Net]
+    cumulative: list[list[int]]
+
+
+def find_model(digest: str, folders: Iterable[str | Path]) -> Model:
+    """Find the package with this SHA-256."""
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*.zip")):
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == digest:
+                try:
+                    return read_package(data)
+                except (zipfile.BadZipFile, KeyError, ValueError) as problem:
+                    raise ModelMismatch(f"{path}: {problem}") from problem
+    raise ModelNotFound(digest)
+
+
+def read_package(data: bytes) -> Model:
+    """Bytes of a package -> model; ValueError where it breaks a rule."""
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        size = sum(entry.file_size for entry in package.infolist())
+        if max(len(data), size) > 8 << 20:
+            raise ValueError("more than 8 MiB")
+        parts = {entry.filename: package.read(entry) for entry in package.infolist()}
+    manifest = json.loads(parts["manifest.json"])
+    if manifest["format"] != 1:
+        raise ValueError(f"format {manifest['format']}")
+    nets = {name: read_net(name, parts, manifest["nets"][name]["shifts"]) for name in NETS}
+    frequencies = array(parts, "frequencies.npy", np.uint32, 2)
+    if frequencies.shape != (96, 96) or (frequencies < 1).any() or (frequencies.sum(1) != 1 << 24).any():
+        raise ValueError("frequencies")
+    sums = np.concatenate([np.zeros((96, 1), np.int64), np.cumsum(frequencies, axis=1)], axis=1)
+    return Model(nets, sums.tolist())
+
+
+def array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: int) -> Integers:
+    """One .npy file of a package, as int64."""
+    values = np.load(io.BytesIO(parts[name]), allow_pickle=False)
+    if values.dtype != np.dtype(dtype) or values.ndim != axes:
+        raise ValueError(f"{name}: {values.dtype} of {values.ndim} axes")
+    return np.asarray(values, np.int64)
+
+
+def read_net(name: str, parts: dict[str, bytes], shifts: list[int]) -> Net:
+    """One network, after the proof of integer_net.md."""
+    linear = array(parts, f"{name}/linear.npy", np.int16, 1)
+    if len(linear) != len(PASSES[name[0]][2]):
+        raise ValueError(f"{name}: {len(linear)} linear weights")
+    layers, width = [], (len(linear) + 12 + 7) // 8 * 8
+    for number, shift in enumerate(shifts):
+        weight = array(parts, f"{name}/weight{number}.npy", np.int8, 2)
+        size = np.abs(weight)
+        if len(weight) != width or not 0 <= shift <= 16:
+            raise ValueError(f"{name}: layer {number}")
+        if (size.sum(0) * 255 >= 1 << 24).any() or ((size[:-1] + size[1:]) * 255 >= 1 << 15).any():
+            raise ValueError(f"{name}: layer {number} leaves its range")
+        layers.append((weight, int(shift)))
+        width = weight.shape[1]
+    if not layers or layers[-1][1] != 0 or width != 3:
+        raise ValueError(f"{name}: last layer")
+    return Net(layers, linear)
+
+
+# ---- integer_net.md -------------------------------------------------------------------------------------------------
+
+
+def run(net: Net, inputs: Integers) -> Integers:
+    """Give outputs (targets, 3) of inputs (targets, width). The float32 products and sums are exact: below 2**24."""
+    value = inputs - 128
+    for weight, shift in net.layers[:-1]:
+        total = multiply(value, weight)
+        if shift:  # to the nearest multiple, ties to the even one
+            total = total + (1 << shift - 1) - 1 + ((total >> shift) & 1) >> shift
+        value = np.clip(total, 0, 255)
+    return multiply(value, net.layers[-1][0])
+
+
+def multiply(value: Integers, weight: Integers) -> Integers:
+    """Matrix product of integers."""
+    product = value.astype(np.float32) @ weight.astype(np.float32)
+    return product.astype(np.int64)
+
+
+# ---- entropy.md -----------------------------------------------------------------------------------------------------
+
+
+class Ans:
+    """The words of one group of frames, as a stack: the last word is decoded first."""
+
+    def __init__(self, data: bytes) -> None:
+        require(len(data) % 4 == 0 and data[-4:] != bytes(4), "words")
+        self.words: list[int] = np.frombuffer(data, "<u4").tolist()
+        self.state = 0
+        self.refill()
+        self.refill()
+
+    def refill(self) -> None:
+        """Keep the state at 2**32 or above while there are words."""
+        if self.state < 1 << 32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+
+    def decode(self, cumulative: list[int], count: int) -> Integers:
+        """Decode the next `count` letters under one table."""
+        letters = np.empty(count, np.int64)
+        for i in range(count):
+            quantile = self.state & 0xFFFFFF
+            letter = bisect_right(cumulative, quantile) - 1
+            low, high = cumulative[letter], cumulative[letter + 1]
+            self.state = (self.state >> 24) * (high - low) + quantile - low
+            self.refill()
+            letters[i] = letter
+        return letters
+
+
+class Symbols:
+    """The four coded parts of one group of frames."""
+
+    def __init__(self, cumulative: list[list[int]], cursor: Cursor) -> None:
+        moved = cursor.take(cursor.varint())
+        shifts = np.frombuffer(unpack(moved, 192) if moved else bytes(192), np.uint8)
+        require(shifts.max() < 96, "substitutions")
+        self.tables = (shifts.reshape(2, 96) + np.arange(96)) % 96
+        self.cumulative = cumulative
+        self.ans = Ans(cursor.take(cursor.varint()))
+        self.raw = Cursor(cursor.take(cursor.varint()))
+        self.escapes = read_escapes(cursor.take(cursor.varint()))
+
+    def read(self, context: int, count: int, region: int) -> Integers:
+        """Symbols of `count` targets of one context."""
+        bits = max(0, (context // 3 - 28) // 4)
+        table = int(self.tables[region, context - 12 * bits])
+        high = self.ans.decode(self.cumulative[table], count) - 47
+        escaped = high == 48
+        number = int(escaped.sum())
+        require(number <= len(self.escapes), "escaped symbols")
+        high[escaped], self.escapes = self.escapes[:number], self.escapes[number:]
+        low = np.frombuffer(self.raw.take((count * bits + 7) // 8), np.uint8)
+        low_bits = np.unpackbits(low, bitorder="little")[: count * bits].reshape(count, bits)
+        weights = np.int64(1) << np.arange(bits, dtype=np.int64)
+        return (high << bits) + low_bits.astype(np.int64) @ weights - (1 << bits >> 1)
+
+    def end(self) -> None:
+        """Everything coded MUST have been used."""
+        self.raw.end()
+        require(not len(self.escapes) and not self.ans.words and self.ans.state == 0, "symbols left over")
+
+
+def read_escapes(data: bytes) -> Integers:
+    """Escaped symbols."""
+    if not data:
+        return np.zeros(0, np.int64)
+    cursor = Cursor(data)
+    count = cursor.varint(2**31)
+    folded = planes(unpack(cursor.rest(), 8 * count), 8, count)
+    require(int(folded.max(initial=0)) < 2**41, "escaped symbol")
+    return unfold(folded)
+
+
+# ---- pyramid.md: lattice --------------------------------------------------------------------------------------------
+
+NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
+LIMIT, GROUP, BAND = 2**38, 2**21, 2**16
+ODD, EVEN = (-3, -1, 1, 3), (-2, 0, 2)
+CROSS = {(dy, dx) for dy in EVEN for dx in ODD} | {(dy, dx) for dy in ODD for dx in EVEN}
+PASSES = {  # row and column of the targets' parity, and the stencil
+    "D": (1, 1, {(dy, dx) for dy in ODD for dx in ODD}),
+    "A": (0, 1, CROSS),
+    "B": (1, 0, CROSS | {(-1, -1), (-1, 1), (1, -1), (1, 1)}),
+}
+
+
+def stencil(name: str) -> list[tuple[int, int]]:
+    """Offsets of a pass, nearest first, then by row and column."""
+    return sorted(PASSES[name][2], key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
+
+
+def origin(length: int, parity: int, rows: int, wrap: bool) -> Integers:
+    """Where rows -2 .. rows + 1 of a padded part come from."""
+    position = 2 * np.arange(-2, rows + 2) + parity
+    if wrap:
+        return (position % length - parity) // 2
+    period = max(2 * (length - 1), 1)
+    position = np.abs(position) % period
+    mirrored: Integers = np.maximum(np.minimum(position, period - position) - parity, 0) // 2
+    return mirrored
+
+
+def pad(lattice: Integers, parity: tuple[int, int], wrap: bool) -> Integers | None:
+    """One part of a lattice (frame, row, column) with two rows and columns more on each side; None if it is empty."""
+    _, height, width = lattice.shape
+    part = lattice[:, parity[0] :: 2, parity[1] :: 2]
+    if not part.size:
+        return None
+    rows = origin(height, parity[0], (height + 1) // 2, False)
+    columns = origin(width, parity[1], (width + 1) // 2, wrap)
+    return part[:, rows][:, :, columns]
+
+
+def neighbours(lattice: Integers, name: str, wrap: bool) -> Integers:
+    """Stencil values of all targets of a pass: (n, targets)."""
+    row, column, _ = PASSES[name]
+    _, height, width = lattice[:, row::2, column::2].shape
+    parts = {parity: pad(lattice, parity, wrap) for parity in ((0, 0), (1, 1), (0, 1))}
+    out = []
+    for dy, dx in stencil(name):
+        parity = (row + dy) % 2, (column + dx) % 2
+        part = parts[parity]
+        if part is None:
+            part = parts[0, 0]
+        assert part is not None
+        top, left = (row + dy - parity[0]) // 2 + 2, (column + dx - parity[1]) // 2 + 2
+        out.append(part[:, top : top + height, left : left + width].reshape(-1))
+    return np.stack(out)
+
+
+# ---- pyramid.md: gather, settle -------------------------------------------------------------------------------------
+
+
+def bit_length(value: Integers) -> Integers:
+    """Binary digits of integers from 0 to below 2**53."""
+    return np.frexp(value.astype(np.float64))[1].astype(np.int64)
+
+
+def log8(value: Integers) -> Integers:
+    """Eight times the logarithm to base 2, linear between powers of two."""
+    exponent = bit_length(value) - 1
+    return 8 * exponent + ((value << 3 >> exponent) & 7)
+
+
+def clip127(value: Integers) -> Integers:
+    """Clip to the range of a network's input."""
+    return np.clip(value, -127, 127)
+
+
+def gather(values: Integers, symbols: Integers, name: str, linear: Integers, step: int, level: int) -> list[Integers]:
+    """Stencil values and symbols (n, targets) -> network inputs, base, scale, octave."""
+    dy, dx = np.array(stencil(name), np.int64).T[:, :, None]
+    n = len(values)
+    centre = values[:4].sum(0) >> 2
+    d = values - centre
+    slope_y = (d * dy).sum(0) * (65536 // int((dy * dy).sum())) >> 16
+    slope_x = (d * dx).sum(0) * (65536 // int((dx * dx).sum())) >> 16
+    d = d - slope_y * dy - slope_x * dx
+    base = centre + ((d * linear[:, None]).sum(0) + 2**13 >> 14)
+    scale = (np.abs(d).sum(0) * (65536 // n) >> 16) + (step >> 2) + 1
+    shift = np.maximum(bit_length(scale) - 16, 0)
+    inverse = 2**32 // (scale >> shift)
+    octave = log8(scale) - log8(np.array([step]))
+    slope = log8(np.abs(slope_y) + np.abs(slope_x) + 1) - log8(scale)
+    near, wide, far = (log8(1 + np.abs(symbols[part]).sum(0)) for part in (slice(4), slice(4, 12), slice(12, n)))
+    signed = [
+        clip127((d >> shift) * inverse + 2**26 >> 27),
+        clip127(np.stack([octave, 4 * octave, slope, np.full_like(octave, level)])),
+        clip127(symbols[:4] * step * inverse >> 27 + shift),
+        np.stack([near, wide, far, np.full_like(octave, 127)]),
+        np.zeros((-(n + 12) % 8, len(octave)), np.int64),
+    ]
+    return [np.concatenate(signed).T + 128, base, scale, octave]
+
+
+def settle(network: Integers, gathered: list[Integers], snap: int) -> tuple[Integers, Integers]:
+    """Predicted value and context of each target."""
+    _, base, scale, octave = gathered
+    offset, spread, tail = network.T >> 6
+    value = base + (scale * np.clip(offset, -4095, 4095) >> 8)
+    mean = np.clip((value + snap // 2) // snap * snap, -LIMIT, LIMIT)
+    index = np.clip((spread + 2 * octave >> 2) + 20, 0, 207)
+    shape = np.clip(tail + 16 >> 5, 0, 2)
+    return mean, 3 * index + shape
+
+
+# ---- pyramid.md: passes, groups of frames ---------------------------------------------------------------------------
+
+
+def read_pass(coded: Symbols, context: Integers, valid: Bools, region: int) -> Integers:
+    """Symbols of a pass: by band, then by context, then in row-major order; 0 where a target is masked."""
+    symbol = np.zeros(len(context), np.int64)
+    for start in range(0, len(context), BAND):
+        band = slice(start, start + BAND)
+        for number in np.unique(context[band][valid[band]]):
+            where = start + np.flatnonzero(valid[band] & (context[band] == number))
+            symbol[where] = coded.read(int(number), len(where), region)
+    return symbol
+
+
+def walk(first: Integers, valid: Bools, coded: Symbols, model: Model, rules: tuple[int, int, bool]) -> Integers:
+    """All pixels of a group of frames from their first ones."""
+    step, snap, wrap = rules
+    frames, height, width = valid.shape
+    known: Integers = first.reshape(frames, 1, 1)
+    marks: Integers = np.zeros((frames, 1, 1), np.int64)
+    for power in reversed(range(max(height - 1, width - 1).bit_length())):
+        s = 1 << power
+        lattice = np.zeros(valid[:, ::s, ::s].shape, np.int64)
+        symbols = np.zeros_like(lattice)
+        lattice[:, ::2, ::2], symbols[:, ::2, ::2] = known, marks
+        around = wrap and width % (2 * s) == 0
+        for name, (row, column, _) in PASSES.items():
+            net = model.nets[f"{name}-fine" if s == 1 else f"{name}-coarse"]
+            target = np.s_[:, row::2, column::2]
+            near = neighbours(lattice, name, around), neighbours(symbols, name, around)
+            gathered = gather(*near, name, net.linear, step, 14 * min(power, 8))
+            mean, context = settle(run(net, gathered[0]), gathered, snap)
+            symbol = read_pass(coded, context, valid[:, ::s, ::s][target].reshape(-1), int(s == 1))
+            shape = lattice[target].shape
+            lattice[target] = np.clip(mean + symbol * step, -LIMIT, LIMIT).reshape(shape)
+            symbols[target] = clip127(symbol).reshape(shape)
+        known, marks = lattice, symbols
+    return known
+
+
+def neural(payload: bytes, valid: Bools, model: Model, rules: tuple[int, int, bool]) -> Integers:
+    """Neural payload -> integers in fine units."""
+    cursor, step = Cursor(payload), rules[0]
+    frames, height, width = valid.shape
+    count = max(1, GROUP // (height * width))
+    decoded = []
+    for start in range(0, frames, count):
+        part = valid[start : start + count]
+        context, first = cursor.varint(3 * 208 - 1), cursor.varint(2**41)
+        coded = Symbols(model.cumulative, cursor)
+        steps = np.concatenate([unfold(np.array([first], np.uint64)), coded.read(context, len(part) - 1, 0)])
+        pixels = np.cumsum(steps) * step
+        require(np.abs(pixels).max() <= LIMIT, "first pixel")
+        decoded.append(walk(pixels, part, coded, model, rules))
+        coded.end()
+    cursor.end()
+    return np.concatenate(decoded)
+
+
+# ---- stream.md: paths -----------------------------------------------------------------------------------------------
+
+
+def check_header(stream: Stream) -> None:
+    """Refuse a range outside the dtype, and sections that a path or domain has no use for."""
+    native = stream.dtype.newbyteorder("=").type
+    with np.errstate(over="ignore"):
+        require(all(limit is None or float(native(limit)) == limit for limit in stream.limits), "range of the dtype")
+    allowed = {"payload"}
+    if stream.path != "raw":
+        allowed |= {"mask"}
+    if stream.path in ("classical", "neural"):
+        require(math.prod(stream.shape) > 0, "an array without elements is constant")
+        allowed |= {"exceptions"}
+    if stream.domain == "log":
+        allowed |= {"signs"}
+    if stream.domain == "ordered" and stream.dtype.itemsize == 8:
+        allowed |= {"low words"}
+    require(set(stream.sections) <= allowed, "section without a use")
+
+
+def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | Path]) -> NDArray[Any]:
+    """One value for each pixel of (frame, y, x)."""
+    shape, payload = stream.frames, stream.sections["payload"]
+    size, itemsize = math.prod(shape), dtype.itemsize
+    if stream.path == "raw":
+        bits = planes(unpack(payload, size * itemsize), itemsize, size)
+        return bits.astype(f"u{itemsize}").view(dtype).reshape(shape)
+    mask = read_mask(stream.sections["mask"], shape, dtype) if "mask" in stream.sections else None
+    if stream.path == "constant":
+        require(len(payload) == itemsize, "constant")
+        values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<")).astype(dtype)[0])
+    else:
+        step, snap = step_and_snap(stream)
+        if stream.path == "classical":
+            fine = classical(payload, shape, step)
+        else:
+            valid = mask.classes == 0 if mask else np.ones(shape, bool)
+            fine = neural(payload, valid, find_model(stream.model, models), (step, snap, bool(stream.flags & 2)))
+        values = to_values(stream, fine, dtype)
+        if "exceptions" in stream.sections:
+            correct(values, stream.sections["exceptions"])
+    if mask:
+        mask.restore(values)
+    return values
+
+
+def decode(data: bytes, models: Iterable[str | Path] = ()) -> NDArray[Any]:
+    """Decode a stream.
+
+    Parameters
+    ----------
+    data : bytes
+        The stream.
+    models : iterable of str or path
+        Folders that hold model packages.
+
+    Returns
+    -------
+    NDArray
+        Shape, dtype with byte order, and memory order as encoded.
+
+    Raises
+    ------
+    Truncated, Corrupt, UnsupportedVersion, ModelNotFound, ModelMismatch
+    """
+    stream = parse(data)
+    check_header(stream)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        frames = decode_frames(stream, stream.dtype.newbyteorder("="), models)
+    values = frames.reshape(stream.shape).astype(stream.dtype)
+    return np.asfortranarray(values) if stream.flags & 1 else values
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Decode an adiabat stream to a .npy file.")
+    parser.add_argument("stream", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--models", type=Path, nargs="+", default=[])
+    options = parser.parse_args()
+    try:
+        values = decode(options.stream.read_bytes(), options.models)
+    except InvalidError as problem:
+        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
+        return 1
+    np.save(options.out, values)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""`adiabat models` and `adiabat train`, as they are typed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from adiabat.codec import models
+from adiabat.formats.cli import app
+
+SHIPPED = Path(models.__file__).parent / "pyramid.zip"
+MAIN = "import sys; from adiabat.formats.cli import main; sys.argv[0] = 'adiabat'; main()"
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ADIABAT_MODELS", raising=False)
+    monkeypatch.setattr(models, "_loaded", {})
+
+
+def ran(*arguments):
+    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "400"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_list_names_the_shipped_model():
+    text = ran("models", "list")
+    assert "pyramid" in text
+    assert models.find_model().sha256[:16] in text
+    assert f"{SHIPPED.stat().st_size:,}" in text
+
+
+def test_show():
+    first, rest = ran("models", "show").split("\n", 1)
+    assert first == f"SHA-256 {hashlib.sha256(SHIPPED.read_bytes()).hexdigest()}"
+    shown = json.loads(rest)
+    assert shown["name"] == "pyramid"
+    assert "nets" not in shown
+    assert ran("models", "show", models.find_model().sha256[:10]).startswith(first)
+
+
+def test_add_and_list(tmp_path):
+    sha256 = models.find_model().sha256
+    assert ran("models", "add", SHIPPED).strip() == str(tmp_path / "cache" / f"{sha256}.zip")
+    lines = [line for line in ran("models", "list").splitlines() if sha256[:16] in line]
+    assert len(lines) == 2, "in the wheel, and in the cache by its hash"
+
+
+def test_messages_are_one_sentence(python, tmp_path):
+    (tmp_path / "garbage.zip").write_bytes(b"garbage")
+    for arguments, part in [
+        (["models", "add", "garbage.zip"], "not a model package"),
+        (["models", "add", "nothing.zip"], "nothing.zip"),
+        (["models", "show", "deadbeef"], "adiabat models add FILE"),
+        (["train", "pyramid", "--data", "nothing", "--out", "x.zip"], "expected gridded float variables"),
+    ]:
+        failed = python(MAIN, *arguments)
+        assert failed.returncode in (1, 2), arguments
+        assert part in failed.stderr, arguments
+        assert "Traceback" not in failed.stderr
+        assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_list_with_a_broken_package_says_so(tmp_path, python):
+    (tmp_path / "broken.zip").write_bytes(b"garbage")
+    listed = python(MAIN, "models", "list", ADIABAT_MODELS=str(tmp_path))
+    assert "Traceback" not in listed.stderr
+    assert "pyramid" in listed.stdout, "one broken file hides no other"
+    assert "broken.zip" in listed.stdout + listed.stderr
+
+
+def test_train_without_torch(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("adiabat.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("adiabat.training.train", raising=False)
+    result = CliRunner().invoke(app, ["train", "pyramid", "--data", str(tmp_path), "--out", str(tmp_path / "x")])
+    assert result.exit_code
+    assert "training needs torch: pip install 'adiabat[train,io]'" in str(result.exception) + result.output
+
+
+def test_train(tmp_path, monkeypatch):
+    train = pytest.importorskip("adiabat.training.train", reason="needs torch and onnx", exc_type=ImportError)
+    asked = []
+
+    def train_to(target, folders, config, *, leave_out, progress):
+        asked.append((target, folders, config, leave_out))
+        progress("going")
+        return "abc"
+
+    monkeypatch.setattr(train, "train_to", train_to)
+    options = ["--leave-out", "x", "--leave-out", "y", "--seed", "5", "--steps", "70", "--threads", "2"]
+    text = ran("train", "pyramid", "--data", "one", "--data", "two", "--out", "m.zip", *options)
+    assert text == "going\nm.zip  SHA-256 abc\n"
+    config = train.Config(seed=5, steps=70, threads=2)
+    assert asked == [(Path("m.zip"), [Path("one"), Path("two")], config, ("x", "y"))]

@@ -1,0 +1,124 @@
+"""What Pyramid gains on fields it never saw: train without each in turn, score on it; and the shipped weights beside.
+
+    python -m adiabat.training.folds --data DIR --score score.py --cases cases.json --hold-out t850 t2m gust --out DIR
+
+The yardstick is a program `score.py bound CASES --only NAME --json OUT --options JSON` that runs the peers itself.
+Models that are already in the output folder are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from adiabat.codec.models import find_model
+
+Rows = list[dict[str, Any]]
+
+
+def train_without(name: str, case: dict[str, Any], folders: Sequence[Path], out: Path) -> Path:
+    """The model trained on everything but this case's file."""
+    target = out / f"without-{name}.zip"
+    if not target.exists():
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "adiabat.formats.cli",
+            "train",
+            "pyramid",
+            "--out",
+            str(target),
+        ]
+        command += [part for folder in folders for part in ("--data", str(folder))]
+        command += ["--leave-out", Path(case["file"]).name]
+        with (out / f"without-{name}.log").open("w") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    return target
+
+
+def score(program: Path, cases: Path, name: str, model: Path | None, out: Path) -> Rows:
+    """Rows of one case; the shipped model where none is given."""
+    result = out / f"score-{name}-{'shipped' if model is None else 'fold'}.json"
+    options = json.dumps({} if model is None else {"model": str(model.resolve())})
+    command = [
+        sys.executable,
+        str(program),
+        "bound",
+        str(cases),
+        "--only",
+        name,
+        "--json",
+        str(result),
+        "--options",
+        options,
+    ]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # its exit code says what `holds` says below
+    return [row for row in json.loads(result.read_text()) if row["case"] == name]
+
+
+def mean(rows: Rows) -> float:
+    """Geometric mean of the gain."""
+    return math.exp(sum(math.log(row["gain"]) for row in rows) / len(rows))
+
+
+def show(title: str, by_case: dict[str, Rows]) -> None:
+    """Print one table and its mean over cases."""
+    print(f"\n{title}")
+    print("case                bound    ratio          best peer   gain  max/bound rmse/bound")
+    for rows in by_case.values():
+        for row in rows:
+            peer = max(row["peers"], key=row["peers"].get)
+            start = f"{row['case']:16s} {row['bound']:8g} {row['ratio']:8.1f} {peer:>10s} {row['peers'][peer]:7.1f} "
+            end = f"{row['gain']:6.3f} {row['max_error']:10.6f} {row['rmse']:10.3f}"
+            print(start + end + ("" if row["holds"] else "  BOUND BROKEN"))
+    everything = [row for rows in by_case.values() for row in rows]
+    means = "  ".join(f"{name} {mean(rows):.3f}" for name, rows in by_case.items())
+    worst = min(row["gain"] for row in everything)
+    broken = sum(not row["holds"] for row in everything)
+    print(
+        f"geometric means: {means}; of all rows {mean(everything):.3f}; worst row {worst:.3f}; bounds broken {broken}"
+    )
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders to train on")
+    parser.add_argument("--score", type=Path, required=True, help="the yardstick's program")
+    parser.add_argument("--cases", type=Path, required=True, help="its cases")
+    parser.add_argument(
+        "--hold-out", nargs="+", required=True, metavar="CASE", help="names of cases, each left out once"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for models, logs and scores")
+    parser.add_argument("--jobs", type=int, default=2, help="folds trained side by side")
+    args = parser.parse_args()
+    cases = {case["name"]: case for case in json.loads(args.cases.read_text())}
+    unknown = [name for name in args.hold_out if name not in cases]
+    if unknown:
+        parser.error(f"expected cases among {sorted(cases)}, got {unknown}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        made = pool.map(lambda name: train_without(name, cases[name], args.data, args.out), args.hold_out)
+        folds = dict(zip(args.hold_out, made, strict=True))
+    print(
+        f"{date.today()}, {platform.machine()}, Python {platform.python_version()}; shipped model {find_model().sha256}"
+    )
+    held_out = {name: score(args.score, args.cases, name, folds[name], args.out) for name in args.hold_out}
+    show("held out: each case scored by a model that never saw its file", held_out)
+    shipped = {name: score(args.score, args.cases, name, None, args.out) for name in args.hold_out}
+    show("in training: the shipped model, which has seen these files", shipped)
+
+
+if __name__ == "__main__":
+    main()
