@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec import entropy, lattice
 from adiabat.codec.entropy import SymbolReader, SymbolWriter
+from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.models import Model
 from adiabat.codec.octets import Reader, write_varint
 from adiabat.codec.prediction import Arithmetic, Integers, Level, Prediction, rebuild, workers
@@ -128,7 +129,10 @@ def decode_frames(
         context, first = reader.varint(limit=entropy.CONTEXT_COUNT - 1), _read_signed(reader)
         symbols = SymbolReader(model.tables, reader)
         base = np.concatenate([np.array([first]), symbols.read(_base_starts(context, part_shape[0] - 1), 0)])
-        decoded[part] = walk(part_shape, np.cumsum(base) * step, _reading(mask, symbols), arithmetic, wrap=wrap)
+        first_pixels = np.cumsum(base) * step
+        if np.abs(base).max() > lattice.LIMIT or np.abs(first_pixels).max() > lattice.LIMIT:
+            raise CorruptStreamError(f"expected first pixels up to {lattice.LIMIT}, got {np.abs(first_pixels).max()}")
+        decoded[part] = walk(part_shape, first_pixels, _reading(mask, symbols), arithmetic, wrap=wrap)
         symbols.finish()
     reader.end()
     return decoded
@@ -158,11 +162,15 @@ def _reading(mask: Mask, symbols: SymbolReader) -> Code:
 
     def code(prediction: Prediction) -> Callable[[slice], Integers]:
         valid = None if mask is None else prediction.targets(mask)
+        limit = 4 * lattice.LIMIT // prediction.arithmetic.step  # more would leave any target, and in time 64 bits
 
         def band(part: slice) -> Integers:
             order, starts = _order(prediction, valid, part)
             symbol = np.zeros(part.stop - part.start, np.int64)
-            symbol[order] = symbols.read(starts, prediction.region)
+            coded = symbols.read(starts, prediction.region)
+            if coded.size and max(coded.max(), -coded.min()) > limit:
+                raise CorruptStreamError(f"expected symbols up to {limit}, got {max(coded.max(), -coded.min())}")
+            symbol[order] = coded
             return symbol
 
         return band

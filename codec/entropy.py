@@ -41,6 +41,7 @@ CONTEXT_COUNT = SHAPES * (SCALE_TOP + 1)
 _CONTEXTS = np.arange(CONTEXT_COUNT)
 RAW_BITS: NDArray[np.int64] = np.maximum(0, (_CONTEXTS // SHAPES - (SCALES - 4)) // 4)
 TABLE_OF: NDArray[np.int64] = _CONTEXTS - 4 * SHAPES * RAW_BITS
+_RAW_BITS, _TABLE_OF = RAW_BITS.tolist(), TABLE_OF.tolist()  # for loops in Python
 del _CONTEXTS
 
 
@@ -91,18 +92,20 @@ class SymbolWriter:
 
     def write(self, symbols: Integers, starts: Integers, region: int) -> None:
         """Take the symbols of a pass sorted by context; those of context c stand at starts[c] .. starts[c + 1]."""
-        for context in np.flatnonzero(np.diff(starts)):
-            part, bits = symbols[starts[context] : starts[context + 1]], int(RAW_BITS[context])
-            if bits:
-                shifted = part + (1 << (bits - 1))
-                part = shifted >> bits
+        used, ends = np.flatnonzero(np.diff(starts)).tolist(), starts.tolist()
+        high = symbols.copy()
+        for context in used:
+            if bits := _RAW_BITS[context]:
+                part = slice(ends[context], ends[context + 1])
+                shifted = symbols[part] + (1 << (bits - 1))
+                high[part] = shifted >> bits
                 self._raw.append(_pack(shifted & ((1 << bits) - 1), bits))
-            letters = part + REACH
-            outside = np.abs(part) > REACH
-            if outside.any():
-                self._escapes.append(part[outside])
-                letters[outside] = ESCAPE
-            self._groups.append((region, int(TABLE_OF[context]), letters.astype(np.int32)))
+        letters = (high + REACH).astype(np.int32)
+        outside = np.abs(high) > REACH
+        if outside.any():
+            self._escapes.append(high[outside])
+            letters[outside] = ESCAPE
+        self._groups += [(region, _TABLE_OF[c], letters[ends[c] : ends[c + 1]]) for c in used]
 
     def payload(self) -> bytes:
         """Four sections, each after its length: substitutions, words, raw bits, escaped symbols."""
@@ -143,8 +146,8 @@ class SymbolReader:
     def __init__(self, tables: Tables, payload: Reader) -> None:
         import constriction
 
-        self._tables = tables
-        self._substitute = _read_substitutions(payload.take(payload.varint()))
+        substitute = _read_substitutions(payload.take(payload.varint()))
+        self._models = [lambda table, row=row: tables.model(row[table]) for row in substitute.tolist()]
         words = payload.take(payload.varint())
         array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
         if array is None or (array.size and array[-1] == 0):
@@ -156,18 +159,23 @@ class SymbolReader:
 
     def read(self, starts: Integers, region: int) -> Integers:
         """The symbols of a pass, sorted by context."""
-        symbols = np.empty(int(starts[-1]), np.int64)
-        for context in np.flatnonzero(np.diff(starts)):
-            count, bits = int(starts[context + 1] - starts[context]), int(RAW_BITS[context])
-            table = int(self._substitute[region, TABLE_OF[context]])
-            letters = self._ans.decode(self._tables.model(table), count)
-            part = letters.astype(np.int64) - REACH
-            if letters.max() == ESCAPE:
-                self._unescape(part, letters == ESCAPE)
-            if bits:
+        used, ends = np.flatnonzero(np.diff(starts)).tolist(), starts.tolist()
+        letters = np.empty(ends[-1], np.int32)
+        decode, model = self._ans.decode, self._models[region]
+        for c in used:
+            letters[ends[c] : ends[c + 1]] = decode(model(_TABLE_OF[c]), ends[c + 1] - ends[c])
+        symbols = letters.astype(np.int64)
+        symbols -= REACH
+        escaped = letters == ESCAPE
+        if escaped.any():
+            self._unescape(symbols, escaped)
+        for c in used:
+            if bits := _RAW_BITS[c]:
+                part, count = slice(ends[c], ends[c + 1]), ends[c + 1] - ends[c]
                 low = _unpack(self._raw.take((count * bits + 7) // 8), count, bits)
-                part = (part << bits) + low - (1 << (bits - 1))
-            symbols[starts[context] : starts[context + 1]] = part
+                if escaped.any() and np.abs(symbols[part]).max() > 1 << (60 - bits):
+                    raise CorruptStreamError(f"expected escaped symbols below 2**{60 - bits} before {bits} raw bits")
+                symbols[part] = (symbols[part] << bits) + low - (1 << (bits - 1))
         return symbols
 
     def _unescape(self, part: Integers, where: NDArray[np.bool_]) -> None:

@@ -141,9 +141,9 @@ def gather(  # type: ignore[no-untyped-def]
     """Network inputs, linear prediction, scale and its logarithm of targets first..last of a pass; spec section 3.
 
     phases, symbols: (3, frames, rows, columns) padded parts C, D, A: values (int64) and clipped residual symbols
-    (int16). Targets are counted over frames, rows and columns. words: int64 (targets, inputs / 8), each eight inputs, the first in
-    its lowest byte; base, scale, octave: int64 (targets,). Every loop runs along a row, so that it becomes SIMD, and
-    over a tile of it, so that all stays in the first-level cache.
+    (int16). Targets are counted over frames, rows and columns. words: int64 (targets, inputs / 8), each eight inputs,
+    the first in its lowest byte; base, scale, octave: int64 (targets,). Every loop runs along a row, so that it becomes
+    SIMD, and over a tile of it, so that all stays in the first-level cache.
     """
     n = table.shape[0]
     d = np.empty((words.shape[1] * 8, TILE), np.int64)

@@ -84,6 +84,8 @@ class Special:
         number = reader.varint(int(np.prod(shape)))
         packed = reader.take(reader.varint())
         listed = np.empty(0, dtype)
+        if packed and not number:
+            raise CorruptStreamError(f"expected no list of special values, got {len(packed)} bytes")
         if number:
             listed = unshuffle(unpack(packed, number * dtype.itemsize), dtype)
         classes = np.zeros(shape, np.uint8)

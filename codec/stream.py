@@ -112,6 +112,10 @@ class Stream:
                 (self.path == "neural") == (self.model is not None) and len(self.model or bytes(32)) == 32
             ),
             f"expected lowest <= highest, got {self.valid_range}": low is None or high is None or low <= high,
+            f"expected a valid range of {self.dtype} numbers, got {self.valid_range}": all(
+                end is None or _holds(self.dtype, end) for end in self.valid_range
+            ),
+            f"expected elements to predict, got shape {self.shape}": not predicted or 0 not in self.shape,
             f"expected sections of {list(SECTIONS.values())} with payload, got {list(self.sections)}": (
                 "payload" in self.sections and set(self.sections) <= set(SECTIONS.values())
             ),
@@ -169,6 +173,12 @@ class Stream:
         if predicted and element_count(stream.shape) > ELEMENTS_PER_BYTE * len(data):
             raise CorruptStreamError(f"expected at most 65536 elements a byte, got {stream.shape} in {len(data)} bytes")
         return stream
+
+
+def _holds(dtype: np.dtype[np.floating], number: float) -> bool:
+    """Whether a number is one of the dtype's, exactly."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float64(number).astype(dtype.newbyteorder("="))) == number
 
 
 def element_count(shape: tuple[int, ...]) -> int:

@@ -72,7 +72,7 @@ class PyramidCodec(ArrayBytesCodec):
     def __post_init__(self) -> None:
         if self.valid_range is not None:
             object.__setattr__(self, "valid_range", tuple(self.valid_range))
-        self._pyramid(None)  # raises what is wrong with the options
+        self._pyramid(self.fill_value)  # raises what is wrong with the options
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 from adiabat.codec.entropy import Tables
 from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
+from adiabat.codec.lattice import PASSES
 
 FORMAT = 1
 SUFFIX = ".zip"
 DEFAULT = "pyramid"  # the shipped package that encodes where none is named
 SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
+OUTPUTS = 3  # of each network: offset, spread, shape
 NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
 
 
@@ -123,6 +125,12 @@ def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> 
     )
     prove_range(layers)
     linear = _array(parts, f"{name}/linear.npy", np.int16, 1).astype(np.int64)
+    rule = PASSES[NETS.index(name) % 3]
+    sizes = layers[0].weight.shape[0], len(linear), layers[-1].weight.shape[1]
+    if sizes != (rule.inputs, rule.stencil, OUTPUTS):
+        raise ValueError(
+            f"{name}: expected {(rule.inputs, rule.stencil, OUTPUTS)} inputs, stencil, outputs, got {sizes}"
+        )
     return Net(f"{digest}/{name}", layers, linear, parts[f"{name}/net.onnx"])
 
 
