@@ -72,7 +72,11 @@ def test_any_target(shape, kind, size, wrap, missing, steps, seed):
 def test_extreme_targets():
     top = 2.0**37
     rng = np.random.default_rng(0)
-    for target in (np.full((2, 9, 9), top), np.where(rng.random((2, 9, 12)) < 0.5, -top, top), -targets((1, 5, 5), "noise", 0, top)):
+    for target in (
+        np.full((2, 9, 9), top),
+        np.where(rng.random((2, 9, 12)) < 0.5, -top, top),
+        -targets((1, 5, 5), "noise", 0, top),
+    ):
         check(np.clip(target, -top, top))
         check(np.clip(target, -top, top), step=64, snap=64, wrap=True)
 
@@ -104,7 +108,9 @@ def test_many_frames_in_groups(monkeypatch):
     assert grouped != whole
     valid = np.random.default_rng(0).random(target.shape) < 0.5
     check(target, valid=valid)
-    singles = [encode_frames(target[i : i + 2], valid=None, step=256, snap=1, wrap=False, model=MODEL)[0] for i in (0, 2, 4)]
+    singles = [
+        encode_frames(target[i : i + 2], valid=None, step=256, snap=1, wrap=False, model=MODEL)[0] for i in (0, 2, 4)
+    ]
     assert grouped.startswith(b"".join(singles))
     monkeypatch.setattr(coarse_to_fine, "GROUP", 1)
     check(target)

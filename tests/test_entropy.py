@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from adiabat.codec import AdiabatError, CorruptStreamError, entropy
-from adiabat.codec.entropy import ALPHABET, CONTEXT_COUNT, ESCAPE, RAW_BITS, REACH, TABLE_OF, TABLES, SymbolReader, SymbolWriter, Tables
+from adiabat.codec.entropy import (
+    ALPHABET,
+    CONTEXT_COUNT,
+    ESCAPE,
+    RAW_BITS,
+    REACH,
+    TABLE_OF,
+    TABLES,
+    SymbolReader,
+    SymbolWriter,
+    Tables,
+)
 from adiabat.codec.models import find_model
 from adiabat.codec.octets import Reader, write_varint
 
@@ -193,7 +204,7 @@ def test_rate_is_near_the_code_length():
     contexts, symbols = contexts[keep], np.array(passes[0][1])[keep]
     inside = np.abs(symbols) <= REACH
     contexts, symbols = contexts[inside], symbols[inside]
-    expected = SHIPPED.code_lengths()[contexts, symbols + REACH].sum() / 8
+    expected = SHIPPED.code_lengths[contexts, symbols + REACH].sum() / 8
     assert len(write([(contexts, symbols, 0)], SHIPPED)) <= expected + 12
 
 

@@ -201,7 +201,9 @@ def test_adding_a_constant_changes_the_base_alone(wrap):
     frame = np.random.default_rng(0).normal(size=(12, 16)).cumsum(1).round(3) * 1e5
     frame = frame.astype(np.int64)
     for constant in (1, -(10**9), 2**36):
-        for plain, moved in zip(seen_by_network(frame, wrap=wrap), seen_by_network(frame + constant, wrap=wrap), strict=True):
+        for plain, moved in zip(
+            seen_by_network(frame, wrap=wrap), seen_by_network(frame + constant, wrap=wrap), strict=True
+        ):
             assert (plain[0] == moved[0]).all()
             assert (moved[1] - plain[1] == constant).all()
             assert (plain[2] == moved[2]).all()

@@ -47,6 +47,11 @@ def npy(array):
     return buffer.getvalue()
 
 
+def with_nets(net):
+    """The shipped package whose manifest says this of every network."""
+    return changed(nets=dict.fromkeys(models.NETS, net))
+
+
 def changed(part="manifest.json", data=None, **manifest):
     """The shipped package with one part replaced, or something changed in its manifest."""
     parts = parts_of(SHIPPED.read_bytes())
@@ -140,12 +145,12 @@ BROKEN = {
     "other format": changed(format=2),
     "no networks": changed(nets={}),
     "networks are a list": changed(nets=[]),
-    "network without shifts": changed(nets=dict.fromkeys(models.NETS, {})),
-    "shifts are no numbers": changed(nets=dict.fromkeys(models.NETS, {"shifts": [None]})),
-    "shifts are a number": changed(nets=dict.fromkeys(models.NETS, {"shifts": 3})),
-    "no layers": changed(nets=dict.fromkeys(models.NETS, {"shifts": []})),
-    "shift too large": changed(nets=dict.fromkeys(models.NETS, {"shifts": [99, 6, 0]})),
-    "layers too many": changed(nets=dict.fromkeys(models.NETS, {"shifts": [5, 6, 6, 6, 0]})),
+    "network without shifts": with_nets({}),
+    "shifts are no numbers": with_nets({"shifts": [None]}),
+    "shifts are a number": with_nets({"shifts": 3}),
+    "no layers": with_nets({"shifts": []}),
+    "shift too large": with_nets({"shifts": [99, 6, 0]}),
+    "layers too many": with_nets({"shifts": [5, 6, 6, 6, 0]}),
     "weights of another dtype": changed(LAYER, npy(np.zeros((40, 48), np.int16))),
     "weights of another width": changed(LAYER, npy(np.zeros((41, 48), np.int8))),
     "weights of three axes": changed(LAYER, npy(np.zeros((1, 40, 48), np.int8))),
@@ -153,7 +158,9 @@ BROKEN = {
     "weights are no array": changed(LAYER, b"hello"),
     "weights are pickled": changed(LAYER, npy(np.array([{}], object))),
     "weights cut short": changed(LAYER, npy(np.zeros((40, 48), np.int8))[:-1]),
-    "weights claim much memory": changed(LAYER, npy(np.zeros((4, 4), np.int8)).replace(b"(4, 4)", b"(9999999999, 9999)"[:18])),
+    "weights claim much memory": changed(
+        LAYER, npy(np.zeros((4, 4), np.int8)).replace(b"(4, 4)", b"(9999999999, 9999)"[:18])
+    ),
     "linear path too short": changed("A-fine/linear.npy", npy(np.zeros(3, np.int16))),
     "linear path of another dtype": changed("A-fine/linear.npy", npy(np.zeros(24, np.int32))),
     "linear path of two axes": changed("A-fine/linear.npy", npy(np.zeros((24, 1), np.int16))),

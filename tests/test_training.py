@@ -47,7 +47,9 @@ def test_same_command_same_hash_and_it_codes(folder, tmp_path):
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
     sha256 = run(first, folder)
     assert sha256 == hashlib.sha256(first.read_bytes()).hexdigest() == run(second, folder)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "first.zip", "second.zip"], "nothing is left over"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "first.zip", "second.zip"], (
+        "nothing is left over"
+    )
     model = models.find_model(first)
     assert model.manifest["variables"] == ["a", "b/holes"]
     assert model.manifest["recipe"]["steps"] == 16
@@ -189,7 +191,8 @@ def test_export_refuses_what_is_not_exact():
 def test_package_is_reproducible():
     model = models.find_model()
     nets = {
-        name: export.IntegerNet(net.layers, net.linear.astype(np.int16)) for name, net in zip(NETS, model.nets, strict=True)
+        name: export.IntegerNet(net.layers, net.linear.astype(np.int16))
+        for name, net in zip(NETS, model.nets, strict=True)
     }
     package = export.package(nets, model.frequencies, {"name": "copy"})
     assert package == export.package(nets, model.frequencies, {"name": "copy"})

@@ -63,7 +63,7 @@ def real_fields(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     for pattern in ("era5/*.nc", "era5_regional/*.nc", "model_output/*.nc", "merra2/*.nc4"):
         for path in sorted(folder.glob(pattern)):
             try:
-                dataset = xr.open_dataset(path, decode_times=False)
+                dataset = xr.open_dataset(path, decode_times=False, mask_and_scale=False)
             except (OSError, ValueError) as error:
                 print(f"{path.name}: not read ({error})", file=sys.stderr)
                 continue

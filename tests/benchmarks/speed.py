@@ -15,15 +15,27 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from adiabat.codec import Pyramid, classical, coarse_to_fine, domain, entropy, frames, lattice, loglinear, models, paths
-from adiabat.codec import prediction, stream
+from adiabat.codec import (
+    Pyramid,
+    classical,
+    coarse_to_fine,
+    domain,
+    entropy,
+    frames,
+    lattice,
+    loglinear,
+    models,
+    paths,
+    prediction,
+    stream,
+)
 
 REPEATS = 5
 Case = tuple[str, np.ndarray, float]
@@ -58,7 +70,8 @@ def spectral(shape: tuple[int, int] = (721, 1440), seed: int = 0) -> np.ndarray:
     phase = np.exp(2j * np.pi * rng.random(wavenumber.shape))
     field = np.fft.irfft2(amplitude * phase, s=(2 * shape[0], shape[1]))[: shape[0]]
     mean = 288 - 40 * np.sin(np.linspace(-np.pi / 2, np.pi / 2, shape[0]))[:, None] ** 2
-    return (mean + 8 * field / field.std()).astype("f4")
+    temperature: np.ndarray = (mean + 8 * field / field.std()).astype("f4")
+    return temperature
 
 
 def cases(folder: Path) -> Iterator[Case]:
@@ -143,7 +156,9 @@ class Stages:
         ]
         for kind in (domain.AbsDomain, domain.LatticeDomain, domain.OrderedDomain, loglinear.LogDomain):
             places += [("domain: convert", kind, name) for name in ("to_fine", "from_fine")]
-        patches = [mock.patch.object(place, name, self.timed(stage, getattr(place, name))) for stage, place, name in places]
+        patches = [
+            mock.patch.object(place, name, self.timed(stage, getattr(place, name))) for stage, place, name in places
+        ]
         choose = models.Net.runner
         patches.append(mock.patch.object(models.Net, "runner", lambda net: self.timed("network", choose(net))))
         for patch in patches:
@@ -182,7 +197,9 @@ def print_stages(array: np.ndarray, bound: float) -> None:
 def child(*arguments: object) -> tuple[float, float, float, float, float]:
     """Seconds of NumPy's import, of all imports, of all work, of the process; peak MB."""
     start = time.perf_counter()
-    ran = subprocess.run([sys.executable, "-c", CHILD, *map(str, arguments)], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
     wall = time.perf_counter() - start
     numpy, imported, done, kilobytes = map(float, ran.stdout.split())
     return numpy, imported, done, wall, kilobytes / 1024
@@ -238,8 +255,8 @@ def main() -> None:
         for count in threads:
             codec = Pyramid(bound={"abs": bound}, threads=count)
             data = codec.encode(array)
-            encode = median_seconds(lambda codec=codec, array=array: codec.encode(array))
-            decode = median_seconds(lambda codec=codec, data=data: codec.decode(data))
+            encode = median_seconds(partial(codec.encode, array))
+            decode = median_seconds(partial(codec.decode, data))
             row += f" {array.nbytes / encode / 1e6:14.1f} {array.nbytes / decode / 1e6:14.1f}"
         print(f"{name:34} {stream.describe(data)['path']:10} {array.nbytes / len(data):7.1f}{row}", flush=True)
     print("\nwhere the time goes: simulated 721 x 1440 at 0.1 K, one thread")
