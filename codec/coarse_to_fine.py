@@ -26,7 +26,7 @@ from adiabat.codec.entropy import SymbolReader, SymbolWriter
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.models import Model
 from adiabat.codec.octets import Reader, write_varint
-from adiabat.codec.prediction import Arithmetic, Integers, Level, Prediction, rebuild, workers
+from adiabat.codec.prediction import Arithmetic, Integers, Level, Prediction, cores, rebuild
 
 GROUP = 1 << 21  # pixels of frames coded together; bounds the memory of large chunks
 MASKED = entropy.CONTEXT_COUNT  # the context of a target that is not coded
@@ -91,7 +91,7 @@ def encode_frames(
         What `decode_frames` will return, by the same arithmetic.
     """
     payload, decoded = [], np.empty(target.shape, np.int64)
-    arithmetic = Arithmetic(step, snap, model, workers(threads))
+    arithmetic = Arithmetic(step, snap, model, cores(threads))
     for part in _frame_groups(target.shape):
         frames, mask = target[part], None if valid is None else valid[part]
         writer = SymbolWriter(model.tables)
@@ -122,7 +122,7 @@ def decode_frames(
         If the payload was not written for this shape, mask and model.
     """
     reader, decoded = Reader(payload), np.empty(shape, np.int64)
-    arithmetic = Arithmetic(step, snap, model, workers(threads))
+    arithmetic = Arithmetic(step, snap, model, cores(threads))
     for part in _frame_groups(shape):
         mask = None if valid is None else valid[part]
         part_shape = decoded[part].shape
@@ -204,7 +204,7 @@ def _base_symbols(target: NDArray[np.float64], mask: Mask, step: int) -> Integer
         somewhere = target.reshape(len(mask), -1)[np.arange(len(mask)), flat.argmax(1)]
         filled = np.where(flat.any(1), np.rint(somewhere / coarse) * 4096.0, 0.0)
         pixels = np.where(mask[:, 0, 0], pixels, filled)
-    return np.diff(pixels.astype(np.int64), prepend=np.int64(0))
+    return np.asarray(np.diff(pixels.astype(np.int64), prepend=0), np.int64)
 
 
 def _base_starts(context: int, count: int) -> Integers:

@@ -19,7 +19,8 @@ __all__ += ["order", "with_low_words"]
 ABS_BITS = 8  # fraction bits below the step of an absolute bound
 SNAP = 1 << 6  # fine units of one integer in the other domains
 TARGET_LIMIT = 1 << 37  # magnitude of any target, in fine units
-SHAVES = range(12, 1, -1)  # the step is shaved by 2**-j of itself: room for the cast to the dtype
+SHAVES = (12, 9, 6, 4, 3, 2)  # the step is shaved by 2**-j of itself: room for the cast to the dtype; few, so that
+# data decoded before, whose largest value may have crossed a power of two, find the same step again
 
 
 class Domain(Protocol):
@@ -85,8 +86,8 @@ class AbsDomain:
     def fit(cls, largest: float, bound: float, dtype: np.dtype[np.floating]) -> AbsDomain | None:
         """Choose the unit; None where the dtype is too coarse, or the range too wide, for the bound.
 
-        The step is 2 * bound * (1 - 2**-j) with the largest j up to 12 that leaves half an ulp at
-        the largest magnitude. Usually j = 12 whatever the data are, so that encoding decoded data finds the same grid.
+        The step is 2 * bound * (1 - 2**-j) with the first j of SHAVES that leaves half an ulp at
+        the largest magnitude. It hardly ever depends on the data, so that encoding decoded data finds the same grid.
         """
         half_ulp = math.ldexp(float(np.finfo(dtype).eps), math.frexp(largest + bound)[1] - 1) / 2
         for j in SHAVES:

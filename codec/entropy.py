@@ -41,7 +41,7 @@ CONTEXT_COUNT = SHAPES * (SCALE_TOP + 1)
 _CONTEXTS = np.arange(CONTEXT_COUNT)
 RAW_BITS: NDArray[np.int64] = np.maximum(0, (_CONTEXTS // SHAPES - (SCALES - 4)) // 4)
 TABLE_OF: NDArray[np.int64] = _CONTEXTS - 4 * SHAPES * RAW_BITS
-_RAW_BITS, _TABLE_OF = RAW_BITS.tolist(), TABLE_OF.tolist()  # for loops in Python
+_TABLE_OF = TABLE_OF.tolist()  # for loops in Python
 del _CONTEXTS
 
 
@@ -92,14 +92,11 @@ class SymbolWriter:
 
     def write(self, symbols: Integers, starts: Integers, region: int) -> None:
         """Take the symbols of a pass sorted by context; those of context c stand at starts[c] .. starts[c + 1]."""
-        used, ends = np.flatnonzero(np.diff(starts)).tolist(), starts.tolist()
-        high = symbols.copy()
-        for context in used:
-            if bits := _RAW_BITS[context]:
-                part = slice(ends[context], ends[context + 1])
-                shifted = symbols[part] + (1 << (bits - 1))
-                high[part] = shifted >> bits
-                self._raw.append(_pack(shifted & ((1 << bits) - 1), bits))
+        counts = np.diff(starts)
+        used, ends = np.flatnonzero(counts).tolist(), starts.tolist()
+        high, raw = symbols.copy(), np.zeros(_raw_bytes(counts), np.uint8)
+        split_raw(high, starts, RAW_BITS, raw)
+        self._raw.append(raw.tobytes())
         letters = (high + REACH).astype(np.int32)
         outside = np.abs(high) > REACH
         if outside.any():
@@ -147,7 +144,8 @@ class SymbolReader:
         import constriction
 
         substitute = _read_substitutions(payload.take(payload.varint()))
-        self._models = [lambda table, row=row: tables.model(row[table]) for row in substitute.tolist()]
+        self._substitute: list[list[int]] = substitute.tolist()
+        self._tables = tables
         words = payload.take(payload.varint())
         array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
         if array is None or (array.size and array[-1] == 0):
@@ -159,23 +157,20 @@ class SymbolReader:
 
     def read(self, starts: Integers, region: int) -> Integers:
         """The symbols of a pass, sorted by context."""
-        used, ends = np.flatnonzero(np.diff(starts)).tolist(), starts.tolist()
+        counts = np.diff(starts)
+        ends, decode, substitute = starts.tolist(), self._ans.decode, self._substitute[region]
         letters = np.empty(ends[-1], np.int32)
-        decode, model = self._ans.decode, self._models[region]
-        for c in used:
-            letters[ends[c] : ends[c + 1]] = decode(model(_TABLE_OF[c]), ends[c + 1] - ends[c])
+        for c in np.flatnonzero(counts).tolist():
+            letters[ends[c] : ends[c + 1]] = decode(self._tables.model(substitute[_TABLE_OF[c]]), ends[c + 1] - ends[c])
         symbols = letters.astype(np.int64)
         symbols -= REACH
         escaped = letters == ESCAPE
         if escaped.any():
             self._unescape(symbols, escaped)
-        for c in used:
-            if bits := _RAW_BITS[c]:
-                part, count = slice(ends[c], ends[c + 1]), ends[c + 1] - ends[c]
-                low = _unpack(self._raw.take((count * bits + 7) // 8), count, bits)
-                if escaped.any() and np.abs(symbols[part]).max() > 1 << (60 - bits):
-                    raise CorruptStreamError(f"expected escaped symbols below 2**{60 - bits} before {bits} raw bits")
-                symbols[part] = (symbols[part] << bits) + low - (1 << (bits - 1))
+            if (np.abs(symbols) >> (60 - np.repeat(RAW_BITS, counts))).any():
+                raise CorruptStreamError("expected symbols below 2**60 with their raw bits, got more")
+        raw = np.frombuffer(self._raw.take(_raw_bytes(counts)), np.uint8)
+        join_raw(symbols, starts, RAW_BITS, raw)
         return symbols
 
     def _unescape(self, part: Integers, where: NDArray[np.bool_]) -> None:
@@ -206,16 +201,43 @@ def _read_substitutions(data: bytes) -> Integers:
     return (moved.reshape(REGIONS, TABLES).astype(np.int64) + np.arange(TABLES)) % TABLES
 
 
-def _pack(values: Integers, bits: int) -> bytes:
-    """Unsigned integers of `bits` bits each, lowest bit first, filled up to a byte."""
-    planes = (values[:, None] >> np.arange(bits)) & 1
-    return np.packbits(planes.astype(np.uint8).reshape(-1), bitorder="little").tobytes()
+def _raw_bytes(counts: Integers) -> int:
+    """Bytes of a band's raw bits: those of each context, lowest bit first, are filled up to a byte."""
+    return int(((counts * RAW_BITS + 7) >> 3).sum())
 
 
-def _unpack(data: bytes, count: int, bits: int) -> Integers:
-    """Undo `_pack`."""
-    planes = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits, bitorder="little").reshape(count, bits)
-    return planes.astype(np.int64) @ (np.int64(1) << np.arange(bits, dtype=np.int64))
+@numba.njit(nogil=True, cache=True)
+def split_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
+    """Move the low bits of each symbol into `raw`, and leave the nearest multiple of 2**bits, divided by it."""
+    byte = 0
+    for c in range(raw_bits.size):
+        bits, position = raw_bits[c], 0
+        if bits == 0 or starts[c] == starts[c + 1]:
+            continue
+        for t in range(starts[c], starts[c + 1]):
+            shifted = symbols[t] + (np.int64(1) << (bits - 1))
+            symbols[t] = shifted >> bits
+            for bit in range(bits):
+                raw[byte + (position >> 3)] |= np.uint8(((shifted >> bit) & 1) << (position & 7))
+                position += 1
+        byte += (position + 7) >> 3
+
+
+@numba.njit(nogil=True, cache=True)
+def join_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
+    """Undo `split_raw`."""
+    byte = 0
+    for c in range(raw_bits.size):
+        bits, position = raw_bits[c], 0
+        if bits == 0 or starts[c] == starts[c + 1]:
+            continue
+        for t in range(starts[c], starts[c + 1]):
+            low = np.int64(0)
+            for bit in range(bits):
+                low |= np.int64((raw[byte + (position >> 3)] >> (position & 7)) & 1) << bit
+                position += 1
+            symbols[t] = (symbols[t] << bits) + low - (np.int64(1) << (bits - 1))
+        byte += (position + 7) >> 3
 
 
 def _write_escapes(parts: list[Integers]) -> bytes:

@@ -7,8 +7,10 @@ sections 3 and 4.
 from __future__ import annotations
 
 import os
+import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +30,12 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What a walk needs beside the data: quantisation step, spacing of predictions, model, workers, what to keep."""
+    """What a walk needs beside the data: quantisation step, spacing of predictions, model, threads, what to keep."""
 
     step: int
     snap: int
     model: Model
-    pool: ThreadPoolExecutor | None = None
+    threads: int = 1
     keep: bool = False
 
 
@@ -127,19 +129,36 @@ class Prediction:
         return frames[:, ::spacing, ::spacing][:, self.rule.row :: 2, self.rule.column :: 2].reshape(-1)
 
     def bands(self) -> Iterator[slice]:
-        """Predict, and yield BAND targets after the other as soon as they are ready."""
-        pool = self.arithmetic.pool
-        blocks = [slice(start, min(start + BLOCK, self.count)) for start in range(0, self.count, BLOCK)]
-        pending: list[Future[None]] = (
-            [pool.submit(self._block, part) for part in blocks] if pool and len(blocks) > 1 else []
-        )
+        """Predict, and yield BAND targets after the other as soon as they are ready.
+
+        This thread takes blocks as the workers do, until its next band is complete; they go on while it codes that.
+        """
+        blocks = deque(range(-(-self.count // BLOCK)))
+        done = [threading.Event() for _ in blocks]
+        pool, helpers = workers(self.arithmetic.threads), min(self.arithmetic.threads, len(blocks)) - 1
+        running = [pool.submit(self._take, blocks, done) for _ in range(helpers)] if pool else []
         for start in range(0, self.count, BAND):
-            for number in range(start // BLOCK, min((start + BAND) // BLOCK, len(blocks))):
-                if pending:
-                    pending[number].result()
-                else:
-                    self._block(blocks[number])
-            yield slice(start, min(start + BAND, self.count))
+            stop = min(start + BAND, self.count)
+            needed = done[start // BLOCK : -(-stop // BLOCK)]
+            while blocks and not all(event.is_set() for event in needed):
+                self._take(blocks, done, limit=1)
+            for event in needed:
+                event.wait()
+            yield slice(start, stop)
+        for future in running:
+            future.result()
+
+    def _take(self, blocks: deque[int], done: list[threading.Event], limit: int = 1 << 62) -> None:
+        """Predict blocks, the first that nobody has taken yet, until there are none or `limit` are done."""
+        for _ in range(limit):
+            try:
+                number = blocks.popleft()
+            except IndexError:
+                return
+            try:
+                self._block(slice(number * BLOCK, min((number + 1) * BLOCK, self.count)))
+            finally:
+                done[number].set()
 
     def _block(self, part: slice) -> None:
         level, step, size = self.level, self.arithmetic.step, part.stop - part.start
@@ -160,12 +179,16 @@ class Prediction:
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def workers(threads: int | None) -> ThreadPoolExecutor | None:
-    """Find this process's pool of so many threads, None for one; no pool survives a fork, so each process has one."""
-    count = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if count == 1:
+def cores(threads: int | None) -> int:
+    """So many threads, or one for each core this process may use."""
+    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def workers(threads: int) -> ThreadPoolExecutor | None:
+    """Find the pool that helps one thread to be `threads`; no pool survives a fork, so each process has its own."""
+    if threads < 2:
         return None
-    key = (os.getpid(), count)
+    key = (os.getpid(), threads)
     if key not in _pools:
-        _pools.setdefault(key, ThreadPoolExecutor(count, "adiabat"))
+        _pools.setdefault(key, ThreadPoolExecutor(threads - 1, "adiabat"))
     return _pools[key]

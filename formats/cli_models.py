@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from adiabat.codec import models
+from adiabat.codec.errors import ModelMismatchError
+from adiabat.formats.errors import RequestError
 
 models_app = typer.Typer(no_args_is_help=True, help="List, show or add model packages.")
 train_app = typer.Typer(no_args_is_help=True, help="Train a model package (needs the extra 'train').")
-out = Console(highlight=False, markup=False, soft_wrap=True)
+out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 @models_app.command("list")
@@ -23,7 +26,11 @@ def list_packages() -> None:
     """Every package that is found, in the order of the search."""
     table = Table("name", "SHA-256", "bytes", "file")
     for path in models.packages():
-        model = models.load(path.read_bytes())
+        try:
+            model = models.load(path.read_bytes())
+        except ModelMismatchError as error:
+            table.add_row("broken", str(error), f"{path.stat().st_size:,}", str(path))
+            continue
         table.add_row(str(model.manifest.get("name", "?")), model.sha256[:16], f"{path.stat().st_size:,}", str(path))
     out.print(table)
 
@@ -60,5 +67,8 @@ def train_pyramid(
         raise RuntimeError(f"training needs {error.name}: pip install 'adiabat[train,io]'") from error
     recipe = train.Config(seed=seed, threads=threads)
     config = recipe if steps is None else replace(recipe, steps=steps)
-    sha256 = train.train_to(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
+    try:
+        sha256 = train.train_to(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
     out.print(f"{target}  SHA-256 {sha256}")

@@ -178,4 +178,4 @@ def test_garbage_is_named():
         else:
             assert decoded.shape == shape
             assert np.abs(decoded).max() <= 2**38
-    assert refused > 200
+    assert refused > 100, "most flips are noticed even without the checksum of the stream"

@@ -34,10 +34,12 @@ domains = st.sampled_from([("abs", 0.25), ("lattice", 0.5, -0.1, 3), ("ordered",
     st.booleans(),
     st.sampled_from([("lossless", 0.0), ("abs", 0.1), ("rel", 1e-9)]),
     domains,
-    st.tuples(st.none() | st.floats(-9, 0), st.none() | st.floats(0, 9)),
+    st.tuples(st.none() | st.floats(-9, 0, width=16), st.none() | st.floats(0, 9, width=16)),
     st.dictionaries(st.sampled_from(["mask", "exceptions"]), st.binary()),
 )
 def test_written_streams_are_read(path, dtype, shape, fortran, wrap, bound, domain, limits, parts):
+    if path in ("classical", "neural"):
+        shape = [max(size, 1) for size in shape]
     predicted = path in ("classical", "neural")
     parts = parts if predicted else {}
     stream = Stream(

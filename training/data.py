@@ -6,9 +6,11 @@ First of three: **data** -> pyramid (network and loss) -> train (loop) -> export
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -55,26 +57,28 @@ def load(folders: Sequence[Path], *, leave_out: Sequence[str] = ()) -> list[Fiel
 
 def _variables(path: Path) -> Iterator[Fields]:
     """Float variables of a file whose last two axes are a grid."""
-    if path.suffix in (".npy", ".npz"):
-        loaded = np.load(path)
-        arrays = (
-            {path.stem: loaded}
-            if path.suffix == ".npy"
-            else {f"{path.stem}/{name}": loaded[name] for name in loaded.files}
-        )
-    else:
-        engine = {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix.startswith(".gr") else {}
-        try:
-            with xr.open_dataset(path, decode_times=False, **engine) as dataset:  # type: ignore[arg-type]
-                arrays = {f"{path.stem}/{name}": variable.values for name, variable in dataset.data_vars.items()}
-        except (OSError, ValueError) as error:
-            log.warning("%s: not read (%s)", path, error)
-            return
+    try:
+        arrays = _arrays(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s: not read (%s)", path, error)
+        return
     for name, array in arrays.items():
         if array.dtype.kind == "f" and array.ndim >= 2 and min(array.shape[-2:]) >= MIN_SIDE:
             frames = _spread(array.reshape(-1, *array.shape[-2:]))
             if len(frames):
                 yield Fields(name, frames)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a file by name."""
+    if path.suffix == ".npy":
+        return {path.stem: np.load(path)}
+    if path.suffix == ".npz":
+        with np.load(path) as loaded:
+            return {f"{path.stem}/{name}": loaded[name] for name in loaded.files}
+    engine = {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}} if path.suffix.startswith(".gr") else {}
+    with xr.open_dataset(path, decode_times=False, **engine) as dataset:  # type: ignore[arg-type]
+        return {f"{path.stem}/{name}": variable.values for name, variable in dataset.data_vars.items()}
 
 
 def _spread(frames: NDArray[np.floating]) -> NDArray[np.float32]:

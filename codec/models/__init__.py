@@ -13,6 +13,7 @@ import json
 import os
 import threading
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,8 +102,26 @@ def load(data: bytes) -> Model:
     """
     try:
         return _load(data)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, UnicodeDecodeError) as error:
-        raise ModelMismatchError(f"not a model package of format {FORMAT}: {error}") from error
+    except _BROKEN as error:
+        problem = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelMismatchError(f"not a model package of format {FORMAT}: {problem}") from error
+
+
+# What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,  # a part that needs a password
+    NotImplementedError,
+)
 
 
 def _load(data: bytes) -> Model:
@@ -116,7 +135,9 @@ def _load(data: bytes) -> Model:
         raise ValueError("manifest.json does not name this format")
     digest = hashlib.sha256(data).hexdigest()
     nets = tuple(_net(name, parts, manifest["nets"][name]["shifts"], digest) for name in NETS)
-    return Model(digest, nets, _array(parts, "frequencies.npy", np.uint32, 2), manifest)
+    model = Model(digest, nets, _array(parts, "frequencies.npy", np.uint32, 2), manifest)
+    model.tables  # noqa: B018  # refuses frequencies that are none
+    return model
 
 
 def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> Net:
@@ -131,7 +152,10 @@ def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> 
         raise ValueError(
             f"{name}: expected {(rule.inputs, rule.stencil, OUTPUTS)} inputs, stencil, outputs, got {sizes}"
         )
-    return Net(f"{digest}/{name}", layers, linear, parts[f"{name}/net.onnx"])
+    graph = parts[f"{name}/net.onnx"]
+    if b"location" in graph:  # the key under which ONNX names files of its own
+        raise ValueError(f"{name}/net.onnx refers to other files")
+    return Net(f"{digest}/{name}", layers, linear, graph)
 
 
 def _array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
@@ -188,8 +212,10 @@ def find_model(name: str | os.PathLike[str] | None = None) -> Model:
     with _lock:
         model = _loaded.get(wanted)
         if model is None:
-            model = _find(wanted)
-            _loaded[wanted] = _loaded[model.sha256] = model
+            found = _find(wanted)
+            model = _loaded.setdefault(found.sha256, found)
+            if Path(wanted).suffix != SUFFIX:  # a file may be another the next time
+                _loaded[wanted] = model
         return model
 
 
