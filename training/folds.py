@@ -20,6 +20,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adiabat.codec.models import find_model
 
 Rows = list[dict[str, Any]]
@@ -91,6 +93,29 @@ def show(title: str, by_case: dict[str, Rows]) -> None:
     )
 
 
+def draw(by_case: dict[str, Rows], target: Path) -> None:
+    """Ratio against bound, for Pyramid and each peer, one panel for each case."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    colours = {"adiabat": "#d55e00", "sz3": "#0072b2", "sperr": "#009e73", "quant+jxl": "#999999"}
+    figure, axes = plt.subplots(1, len(by_case), figsize=(4 * len(by_case), 3.6), layout="constrained")
+    for axis, (name, rows) in zip(np.atleast_1d(axes), by_case.items(), strict=True):
+        bounds = [row["bound"] for row in rows]
+        series = {"adiabat": [row["ratio"] for row in rows]}
+        series |= {peer: [row["peers"].get(peer, math.nan) for row in rows] for peer in rows[0]["peers"]}
+        for label, ratios in series.items():
+            width, size = (2.5, 5) if label == "adiabat" else (1.2, 3)
+            axis.plot(bounds, ratios, "o-", color=colours.get(label), label=label, lw=width, ms=size)
+        axis.set(xscale="log", yscale="log", xlabel="bound on every value", ylabel="ratio", title=name)
+        axis.grid(alpha=0.3)
+    np.atleast_1d(axes)[0].legend()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=110)
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,6 +126,7 @@ def main() -> None:
         "--hold-out", nargs="+", required=True, metavar="CASE", help="names of cases, each left out once"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for models, logs and scores")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the held-out rows")
     parser.add_argument("--jobs", type=int, default=2, help="folds trained side by side")
     args = parser.parse_args()
     cases = {case["name"]: case for case in json.loads(args.cases.read_text())}
@@ -116,6 +142,8 @@ def main() -> None:
     )
     held_out = {name: score(args.score, args.cases, name, folds[name], args.out) for name in args.hold_out}
     show("held out: each case scored by a model that never saw its file", held_out)
+    if args.plot is not None:
+        draw(held_out, args.plot)
     shipped = {name: score(args.score, args.cases, name, None, args.out) for name in args.hold_out}
     show("in training: the shipped model, which has seen these files", shipped)
 
