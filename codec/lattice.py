@@ -134,7 +134,102 @@ def _input(value):  # type: ignore[no-untyped-def]
     return min(max(value, -127), 127)
 
 
+@numba.njit(nogil=True, cache=True)
+def _load(phases, table, f, i, left, width, d):  # type: ignore[no-untyped-def]
+    """Stencil values of a tile: d[k, j]."""
+    for k in range(table.shape[0]):
+        p, r, c = table[k, 0], table[k, 1] + i + PAD, table[k, 2] + left + PAD
+        source, values = phases[p, f, r, c : c + width], d[k]
+        for j in range(width):
+            values[j] = source[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def _flatten(d, table, weights, inverses, width, centre, slope_y, slope_x, spread, linear):  # type: ignore[no-untyped-def]
+    """Take centre and slope out of the stencil; sum up what is left, plainly and by the linear path's weights."""
+    for j in range(width):
+        centre[j] = (d[0, j] + d[1, j] + d[2, j] + d[3, j]) >> 2
+        slope_y[j], slope_x[j] = 0, 0
+        linear[j], spread[j] = 0, 0
+    for k in range(table.shape[0]):
+        dy, dx = table[k, 3], table[k, 4]
+        for j in range(width):
+            value = d[k, j] - centre[j]
+            d[k, j] = value
+            slope_y[j] += value * dy
+            slope_x[j] += value * dx
+    for j in range(width):
+        slope_y[j] = (slope_y[j] * inverses[0]) >> 16
+        slope_x[j] = (slope_x[j] * inverses[1]) >> 16
+    for k in range(table.shape[0]):
+        dy, dx, weight = table[k, 3], table[k, 4], weights[k]
+        for j in range(width):
+            value = d[k, j] - slope_y[j] * dy - slope_x[j] * dx
+            d[k, j] = value
+            spread[j] += abs(value)
+            linear[j] += value * weight
+    for j in range(width):
+        spread[j] = (spread[j] * inverses[2]) >> 16
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _normalise(d, n, width, spread, shift, inverse):  # type: ignore[no-untyped-def]
+    """Divide the stencil by the spread, in units of 1 / 32: inputs 0 .. n - 1."""
+    for j in range(width):
+        shift[j] = max(_bit_length(spread[j]) - 16, 0)
+    for j in range(width):  # exact although in float64: the quotient's distance from the next integer is > 2**-17
+        inverse[j] = np.int64(4294967296.0 / np.float64(spread[j] >> shift[j]))
+    for k in range(n):
+        values = d[k]
+        for j in range(width):
+            values[j] = _input(((values[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27)
+
+
+@numba.njit(nogil=True, cache=True)
+def _surroundings(symbols, table, f, i, left, width, step, shift, inverse, d, near, wide, far):  # type: ignore[no-untyped-def]
+    """Residuals of the nearest four, signed and over the spread, and the activity of three rings: the last inputs."""
+    n = table.shape[0]
+    for j in range(width):
+        near[j], wide[j], far[j] = 1, 1, 1
+    for k in range(n):
+        p, r, c = table[k, 0], table[k, 1] + i + PAD, table[k, 2] + left + PAD
+        around = symbols[p, f, r, c : c + width]
+        if k < NEAR:
+            signed = d[n + 4 + k]
+            for j in range(width):
+                signed[j] = _input((np.int64(around[j]) * step * inverse[j]) >> (27 + shift[j]))
+            for j in range(width):
+                near[j] += abs(around[j])
+        elif k < WIDE:
+            for j in range(width):
+                wide[j] += abs(around[j])
+        else:
+            for j in range(width):
+                far[j] += abs(around[j])
+    near_log, wide_log, far_log = d[n + 8], d[n + 9], d[n + 10]
+    for j in range(width):
+        near_log[j] = _log8(np.int64(near[j]))
+    for j in range(width):
+        wide_log[j] = _log8(np.int64(wide[j]))
+    for j in range(width):
+        far_log[j] = _log8(np.int64(far[j]))
+
+
+@numba.njit(nogil=True, cache=True)
+def _store(d, width, words, at, word):  # type: ignore[no-untyped-def]
+    """Inputs of a tile as bytes, eight to a word, one row for each target."""
+    for w in range(words.shape[1]):
+        for j in range(width):
+            word[j] = 0
+        for lane in range(LANES):
+            values = d[LANES * w + lane]
+            for j in range(width):
+                word[j] |= (values[j] + ZERO) << (8 * lane)
+        for j in range(width):
+            words[at + j, w] = word[j]
+
+
+@numba.njit(nogil=True, cache=True)
 def gather(  # type: ignore[no-untyped-def]
     phases, symbols, table, weights, step, level, height, columns, first, last, words, base, scale, octave
 ):
@@ -146,70 +241,25 @@ def gather(  # type: ignore[no-untyped-def]
     SIMD, and over a tile of it, so that all stays in the first-level cache.
     """
     n = table.shape[0]
-    d = np.empty((words.shape[1] * 8, TILE), np.int64)
-    centre = np.empty(TILE, np.int64)
-    slope_y = np.empty(TILE, np.int64)
-    slope_x = np.empty(TILE, np.int64)
-    linear = np.empty(TILE, np.int64)
-    shift = np.empty(TILE, np.int64)
-    inverse = np.empty(TILE, np.int64)
-    spread = np.empty(TILE, np.int64)
-    ratio = np.empty(TILE, np.int64)
-    word = np.empty(TILE, np.int64)
-    near = np.empty(TILE, np.int16)
-    wide = np.empty(TILE, np.int16)
-    far = np.empty(TILE, np.int16)
-    moment_y, moment_x = np.int64(0), np.int64(0)
-    for k in range(n):
-        moment_y += table[k, 3] * table[k, 3]
-        moment_x += table[k, 4] * table[k, 4]
-    inverse_y, inverse_x, inverse_n = 65536 // moment_y, 65536 // moment_x, 65536 // n
-    octave_step = _log8(step)
-    target = first
+    d = np.zeros((words.shape[1] * LANES, TILE), np.int64)
+    d[n + 3], d[n + 11] = level, 127
+    centre, slope_y, slope_x = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    linear, spread, ratio = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    shift, inverse, word = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    near, wide, far = np.empty(TILE, np.int16), np.empty(TILE, np.int16), np.empty(TILE, np.int16)
+    moment_y, moment_x = (table[:, 3] * table[:, 3]).sum(), (table[:, 4] * table[:, 4]).sum()
+    inverses = 65536 // moment_y, 65536 // moment_x, 65536 // n
+    octave_step, target = _log8(step), first
     while target < last:
         row, left = target // columns, target % columns
-        f, i, width = row // height, row % height, min(TILE, columns - left, last - target)
-        at = target - first
+        f, i, width, at = row // height, row % height, min(TILE, columns - left, last - target), target - first
         target += width
-        for k in range(n):
-            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + left + 2
-            source, difference = phases[p, f, r, c : c + width], d[k]
-            for j in range(width):
-                difference[j] = source[j]
+        _load(phases, table, f, i, left, width, d)
+        _flatten(d, table, weights, inverses, width, centre, slope_y, slope_x, spread, linear)
         for j in range(width):
-            centre[j] = (d[0, j] + d[1, j] + d[2, j] + d[3, j]) >> 2
-            slope_y[j] = 0
-            slope_x[j] = 0
-            linear[j] = 0
-            spread[j] = 0
-        for k in range(n):
-            dy, dx = table[k, 3], table[k, 4]
-            for j in range(width):
-                value = d[k, j] - centre[j]
-                d[k, j] = value
-                slope_y[j] += value * dy
-                slope_x[j] += value * dx
-        for j in range(width):
-            slope_y[j] = (slope_y[j] * inverse_y) >> 16
-            slope_x[j] = (slope_x[j] * inverse_x) >> 16
-        for k in range(n):
-            dy, dx, weight = table[k, 3], table[k, 4], weights[k]
-            for j in range(width):
-                value = d[k, j] - slope_y[j] * dy - slope_x[j] * dx
-                d[k, j] = value
-                spread[j] += abs(value)
-                linear[j] += value * weight
-        for j in range(width):
-            base[at + j] = centre[j] + ((linear[j] + (1 << 13)) >> 14)
-        for j in range(width):
-            spread[j] = ((spread[j] * inverse_n) >> 16) + (step >> 2) + 1
-            shift[j] = max(_bit_length(spread[j]) - 16, 0)
-        for j in range(width):  # exact although in float64: the quotient's distance from the next integer is > 2**-17
-            inverse[j] = np.int64(4294967296.0 / np.float64(spread[j] >> shift[j]))
-        for k in range(n):
-            difference = d[k]
-            for j in range(width):
-                difference[j] = _input(((difference[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27)
+            base[at + j] = centre[j] + ((linear[j] + (1 << (LINEAR_BITS - 1))) >> LINEAR_BITS)
+            spread[j] += (step >> 2) + 1
+        _normalise(d, n, width, spread, shift, inverse)
         for j in range(width):
             ratio[j] = _log8(spread[j])
             scale[at + j] = spread[j]
@@ -219,46 +269,6 @@ def gather(  # type: ignore[no-untyped-def]
         for j in range(width):
             octave[at + j] = ratio[j]
             d[n, j] = _input(ratio[j])
-        for j in range(width):
             d[n + 1, j] = _input(4 * ratio[j])
-            d[n + 3, j] = level
-        for j in range(width):
-            near[j] = 1
-            wide[j] = 1
-            far[j] = 1
-        for j in range(width):
-            d[n + 11, j] = 127
-        for k in range(n):
-            p, r, c = table[k, 0], table[k, 1] + i + 2, table[k, 2] + left + 2
-            context = symbols[p, f, r, c : c + width]
-            if k < 4:
-                signed = d[n + 4 + k]
-                for j in range(width):
-                    signed[j] = _input((np.int64(context[j]) * step * inverse[j]) >> (27 + shift[j]))
-                for j in range(width):
-                    near[j] += abs(context[j])
-            elif k < 12:
-                for j in range(width):
-                    wide[j] += abs(context[j])
-            else:
-                for j in range(width):
-                    far[j] += abs(context[j])
-        near_log, wide_log, far_log = d[n + 8], d[n + 9], d[n + 10]
-        for j in range(width):
-            near_log[j] = _log8(np.int64(near[j]))
-        for j in range(width):
-            wide_log[j] = _log8(np.int64(wide[j]))
-        for j in range(width):
-            far_log[j] = _log8(np.int64(far[j]))
-        for k in range(n + 12, d.shape[0]):
-            for j in range(width):
-                d[k, j] = 0
-        for w in range(words.shape[1]):
-            for j in range(width):
-                word[j] = 0
-            for lane in range(8):
-                value8 = d[8 * w + lane]
-                for j in range(width):
-                    word[j] |= (value8[j] + 128) << (8 * lane)
-            for j in range(width):
-                words[at + j, w] = word[j]
+        _surroundings(symbols, table, f, i, left, width, step, shift, inverse, d, near, wide, far)
+        _store(d, width, words, at, word)
