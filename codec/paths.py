@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Chunk", "decode_stream"]
 
 Range = tuple[float | None, float | None]
-HOPE = 1.1  # a path is tried in full where a sample promises at most this times the best so far
+HOPE = 1.02  # a path is tried in full where a sample promises at most this times the best so far
 
 
 @dataclass(frozen=True)
