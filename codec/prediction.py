@@ -146,7 +146,8 @@ class Prediction:
                 event.wait()
             yield slice(start, stop)
         for future in running:
-            future.result()
+            if not future.cancel():  # a helper that never started, the pool being busy, is not waited for
+                future.result()
 
     def _take(self, blocks: deque[int], done: list[threading.Event], limit: int = 1 << 62) -> None:
         """Predict blocks, the first that nobody has taken yet, until there are none or `limit` are done."""
