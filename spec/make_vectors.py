@@ -400,6 +400,11 @@ def refused_headers() -> Iterator[Invalid]:
         "steps": ("2**31 steps", changed(path=b"\2", domain=b"\4" + write_varint(2**31))),
         "range-nan": ("lowest is NaN", changed(flags=b"\4", domain=b"\0" + f64(np.nan))),
         "range": ("lowest above highest", changed(flags=b"\x0c", domain=b"\0" + f64(1.0) + f64(0.0))),
+        "range-dtype": ("lowest no float32", changed(flags=b"\4", domain=b"\0" + f64(1e300))),
+        "elements-none": (
+            "nothing to predict on the classical path",
+            changed(path=b"\2", domain=b"\3", shape=b"\2\0\5", rest=bytes([1, 5, 3, 1, 1, 0])),
+        ),
         "elements-per-byte": (
             "too many elements for so few bytes",
             changed(path=b"\2", domain=b"\3", shape=b"\1" + write_varint(1 << 28)),
@@ -473,6 +478,7 @@ def refused_payloads() -> Iterator[Invalid]:
         "mask-class": ("a class above the table", bytes([2]) + nan * 2 + b"\0\0" + (bytes([3]) + plane) * 2),
         "mask-listed": ("fewer pixels listed than announced", bytes([0, 1, 5, 0]) + nan + (bytes([3]) + bytes(3)) * 8),
         "mask-listed-many": ("more listed than pixels", bytes([0, 7, 29, 0]) + nan * 7 + (bytes([3]) + bytes(3)) * 8),
+        "mask-listed-none": ("none listed, and a list", bytes([1]) + nan + bytes([0, 2, 0, 0, 3]) + plane),
         "mask-tail": ("bytes after the last plane", one + bytes([3]) + plane + b"\0"),
         "mask-missing": ("a plane is missing", one),
         "plane-form": ("a reserved bit of the form", one + bytes([3, 4, 0, 5])),
@@ -499,9 +505,11 @@ def refused_networks() -> Iterator[Invalid]:
         dataclasses.replace(stream, model=bytes(range(32))).write(),
     )
     context = joined([write_varint(624) + b"\0", *parts_of(stream.sections["payload"])[1:]])
+    far = joined([write_varint(1) + write_varint(2**40), *parts_of(stream.sections["payload"])[1:]])
     double = np.array([2**41], "<u8").view(np.uint8).tobytes()
     cases = {
         "base-context": ("context 624", with_sections(good, payload=context)),
+        "base-far": ("a first pixel beyond 2**38", with_sections(good, payload=far)),
         "payload-empty": ("an empty payload", with_sections(good, payload=b"")),
         "payload-tail": ("bytes after the last group", with_sections(good, payload=stream.sections["payload"] + b"\0")),
         "payload-cut": ("a payload cut off", with_sections(good, payload=stream.sections["payload"][:-4])),
