@@ -81,6 +81,12 @@ class Tables:
         return model
 
 
+def to_letters(high: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+    """Letters of symbols without their raw bits, and which of them escape."""
+    outside = np.abs(high) > REACH
+    return np.where(outside, ESCAPE, high + REACH), outside
+
+
 class SymbolWriter:
     """Collects residual symbols pass by pass; `payload` codes them all."""
 
@@ -97,11 +103,10 @@ class SymbolWriter:
         high, raw = symbols.copy(), np.zeros(_raw_bytes(counts), np.uint8)
         split_raw(high, starts, RAW_BITS, raw)
         self._raw.append(raw.tobytes())
-        letters = (high + REACH).astype(np.int32)
-        outside = np.abs(high) > REACH
+        wide, outside = to_letters(high)
+        letters = wide.astype(np.int32)
         if outside.any():
             self._escapes.append(high[outside])
-            letters[outside] = ESCAPE
         self._groups += [(region, _TABLE_OF[c], letters[ends[c] : ends[c + 1]]) for c in used]
 
     def payload(self) -> bytes:

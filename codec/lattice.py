@@ -21,9 +21,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.integer_net import INPUT_ZERO
+
 PAD = 2  # rows and columns around each part, so that a stencil never leaves it
 CONTEXTS = 12  # inputs of the network after the stencil
-ZERO, LANES = 128, 8  # an input is stored as a byte, zero as 128; eight make a word, the last one filled with zeros
+LANES = 8  # inputs, a byte each, to a word; the last word is filled up with zeros
 NEAR, WIDE = 4, 12  # the stencil's first entries are averaged to the centre; up to WIDE they count as its surroundings
 TILE = 96  # targets handled together
 LIMIT = 1 << 38  # magnitude of any value in fine units; keeps every product below 2**63
@@ -224,7 +226,7 @@ def _store(d, width, words, at, word):  # type: ignore[no-untyped-def]
         for lane in range(LANES):
             values = d[LANES * w + lane]
             for j in range(width):
-                word[j] |= (values[j] + ZERO) << (8 * lane)
+                word[j] |= (values[j] + INPUT_ZERO) << (8 * lane)
         for j in range(width):
             words[at + j, w] = word[j]
 

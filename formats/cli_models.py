@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from adiabat.codec import models
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.formats.errors import RequestError
 
@@ -24,6 +23,8 @@ out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.s
 @models_app.command("list")
 def list_packages() -> None:
     """Every package that is found, in the order of the search."""
+    from adiabat.codec import models
+
     table = Table("name", "SHA-256", "bytes", "file")
     for path in models.packages():
         try:
@@ -36,8 +37,10 @@ def list_packages() -> None:
 
 
 @models_app.command("show")
-def show(name: Annotated[str, typer.Argument(help="Name, SHA-256 or file.")] = models.DEFAULT) -> None:
-    """What a package says of itself."""
+def show(name: Annotated[str | None, typer.Argument(help="Name, SHA-256 or file.")] = None) -> None:
+    """What a package says of itself; the one used by default if none is named."""
+    from adiabat.codec import models
+
     model = models.find_model(name)
     out.print(f"SHA-256 {model.sha256}")
     out.print(json.dumps({key: value for key, value in model.manifest.items() if key != "nets"}, indent=1))
@@ -46,6 +49,8 @@ def show(name: Annotated[str, typer.Argument(help="Name, SHA-256 or file.")] = m
 @models_app.command("add")
 def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model package.")]) -> None:
     """Check a package and keep a copy in the user's cache, where decoding finds it."""
+    from adiabat.codec import models
+
     out.print(str(models.add(file)))
 
 

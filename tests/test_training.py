@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adiabat.codec import Pyramid, entropy, lattice, models
-from adiabat.codec.integer_net import numpy_runner, onnx_runner
+from adiabat.codec.integer_net import INPUT_ZERO, numpy_runner, onnx_runner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -158,7 +158,7 @@ def test_samples_are_what_the_codec_computes(folder):
         assert recorder.bits(model.frequencies) > 0
         for name, sample in recorder.samples:
             stencil = lattice.PASSES["DAB".index(name[0])].stencil
-            seen = sample["inputs"][:, :stencil].astype(float) - lattice.ZERO
+            seen = sample["inputs"][:, :stencil].astype(float) - INPUT_ZERO
             expected = np.clip(sample["differences"].astype(float) * 32, -127, 127)
             assert np.abs(seen - expected).max() <= 2
 

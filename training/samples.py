@@ -88,8 +88,7 @@ def letters(contexts: NDArray[np.uint16], symbols: NDArray[np.int64]) -> tuple[A
     """Table, letter and number of raw bits of each symbol; and the magnitudes of those that escape."""
     raw = entropy.RAW_BITS[contexts]
     high = (symbols + ((1 << raw) >> 1)) >> raw
-    outside = np.abs(high) > entropy.REACH
-    letter = np.where(outside, entropy.ESCAPE, high + entropy.REACH)
+    letter, outside = entropy.to_letters(high)
     return entropy.TABLE_OF[contexts], letter, raw, np.abs(high[outside]).tolist()
 
 

@@ -232,6 +232,23 @@ def cpu() -> str:
         return platform.processor() or platform.machine()
 
 
+def print_networks() -> None:
+    """Compare the runners on each shipped network, one block of targets at a time."""
+    from adiabat.codec.integer_net import numpy_runner, onnx_runner
+
+    print(f"{'network alone, ns a target':28} {'onnxruntime':>12} {'NumPy':>8} {'slower':>7}")
+    totals = np.zeros(2)
+    for net in models.find_model().nets:
+        width = net.layers[0].weight.shape[0]
+        inputs = np.random.default_rng(0).integers(0, 256, (prediction.BLOCK, width), np.uint8)
+        runners = (onnx_runner(net.graph), numpy_runner(net.layers))
+        fast, slow = (median_seconds(partial(run, inputs)) / len(inputs) * 1e9 for run in runners)
+        name = net.key.split("/")[1]
+        totals += np.array([fast, slow]) / (4 if name.endswith("fine") else 12)  # shares of a large frame's targets
+        print(f"{name:28} {fast:12.0f} {slow:8.0f} {slow / fast:7.1f}")
+    print(f"{'a large frame':28} {totals[0]:12.0f} {totals[1]:8.0f} {totals[1] / totals[0]:7.1f}")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -263,6 +280,8 @@ def main() -> None:
     print_stages(spectral(), 0.1)
     print()
     print_processes(spectral(), 0.1)
+    print()
+    print_networks()
 
 
 if __name__ == "__main__":
