@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.bound_profile import Profile, ProfileDomain
 from adiabat.codec.domain import (
     TARGET_LIMIT,
     AbsDomain,
@@ -19,6 +20,7 @@ from adiabat.codec.domain import (
     OrderedDomain,
 )
 from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.frames import slabs
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.packing import find_spacing, fit_phase, half_ulp
 
@@ -34,49 +36,94 @@ class Bound:
     Parameters
     ----------
     kind : str
-        "lossless", "abs" or "rel".
+        "lossless", "abs", "rel" or "profile".
     size : float
-        The bound: in the field's units (abs), or a fraction of each value (rel); 0.0 if lossless.
+        The bound: in the field's units (abs), or a fraction of each value (rel); 0.0 if lossless, and of a
+        profile the smallest.
+    profile : Profile or None
+        An absolute bound for each index along one axis.
 
     Examples
     --------
     >>> Bound.parse({"abs": 0.1})
-    Bound(kind='abs', size=0.1)
+    Bound(kind='abs', size=0.1, profile=None)
+    >>> Bound.parse({"abs": [0.1, 0.2], "axis": -1}).config()
+    {'abs': [0.1, 0.2], 'axis': -1}
     >>> Bound.parse("lossless").config()
     'lossless'
     """
 
     kind: str
     size: float = 0.0
+    profile: Profile | None = None
 
     @classmethod
     def parse(cls, bound: object) -> Bound:
-        """Read `{"abs": x}`, `{"rel": r}` or `"lossless"`.
+        """Read `{"abs": x}`, `{"abs": [x, ...], "axis": k}`, `{"rel": r}` or `"lossless"`.
 
         Raises
         ------
         TypeError, ValueError
             Saying what was expected and what was got.
         """
-        expected = 'expected bound={"abs": x}, {"rel": r} or "lossless"'
+        expected = 'expected bound={"abs": x}, {"abs": [x, ...], "axis": k}, {"rel": r} or "lossless"'
         if isinstance(bound, str):
             if bound != "lossless":
                 raise ValueError(f"{expected}, got {bound!r}")
             return cls("lossless")
         if not isinstance(bound, dict):
             raise TypeError(f"{expected}, got {bound!r}")
-        if len(bound) != 1 or not set(bound) <= {"abs", "rel"}:
+        if set(bound) not in ({"abs"}, {"rel"}, {"abs", "axis"}):
             raise ValueError(f"{expected}, got {bound!r}")
-        ((kind, size),) = bound.items()
+        kind, size = next(item for item in bound.items() if item[0] != "axis")
+        if kind == "abs" and isinstance(size, list | tuple | np.ndarray):
+            return cls.along(Profile.parse(size, bound.get("axis")))
+        if "axis" in bound:
+            raise ValueError(f"expected a list of bounds along 'axis', got {bound!r}")
         if isinstance(size, bool) or not isinstance(size, int | float | np.integer | np.floating):
             raise TypeError(f"expected a number for {kind!r}, got {size!r}")
         if not (math.isfinite(size) and float(size) > 0):
             raise ValueError(f"expected a positive finite number for {kind!r}, got {size!r}")
         return cls(kind, float(size))
 
-    def config(self) -> str | dict[str, float]:
+    @classmethod
+    def along(cls, profile: Profile) -> Bound:
+        """Make the bound of a profile."""
+        return cls("profile", float(profile.sizes.min()), profile)
+
+    def config(self) -> str | dict[str, object]:
         """Return it as JSON, as `parse` reads it."""
+        if self.profile is not None:
+            return self.profile.config()
         return self.kind if self.kind == "lossless" else {self.kind: self.size}
+
+    def stated(self) -> tuple[str, float]:
+        """Return it as it stands in a stream's header."""
+        return self.kind, self.size if self.profile is None else self.profile.axis or 0
+
+    def on(self, shape: tuple[int, ...]) -> Bound:
+        """Return what it is for a chunk of this shape: a profile finds its axis, and one that is flat is no profile.
+
+        Raises
+        ------
+        ValueError
+            If a profile does not fit.
+        """
+        if self.profile is None:
+            return self
+        profile = self.profile.on(shape)
+        return Bound.along(profile) if (profile.sizes > self.size).any() else self.least
+
+    @property
+    def least(self) -> Bound:
+        """One bound for all values: of a profile the smallest."""
+        return self if self.profile is None else Bound("abs", self.size)
+
+    def middle(self, low: float, high: float) -> float:
+        """Find the value between two that is equally far from both, in the bound's measure."""
+        if self.kind == "rel" and low * high > 0:
+            return 2 / (1 / low + 1 / high) if min(abs(low), abs(high)) > 1e-300 else low
+        return low / 2 + high / 2
 
 
 def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, bound: Bound) -> Domain:
@@ -107,12 +154,14 @@ def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, 
         log = LogDomain.fit(bound.size, field.dtype)
         if log is not None:
             return log
-    plain: AbsDomain | None = None
-    if bound.kind == "abs":
+    plain: AbsDomain | ProfileDomain | None = None
+    if bound.profile is not None:
+        plain = ProfileDomain.fit(field, valid, bound.profile)
+    elif bound.kind == "abs":
         largest = max(float(values.max()), -float(values.min()))
         plain = AbsDomain.fit(largest, bound.size, field.dtype)
     step = plain.unit * plain.step if plain else 0.0
-    return _lattice(values, bound, step) or plain or OrderedDomain()
+    return _lattice(values, bound.least, step) or plain or OrderedDomain()
 
 
 def _lattice(values: NDArray[np.floating], bound: Bound, step: float) -> LatticeDomain | None:
@@ -145,8 +194,8 @@ def _pays(steps: int, spacing: float, step: float) -> bool:
     return longer > WORTH * step or (not steps and longer > 0.99 * step)
 
 
-def domain_from(parameters: tuple[str | float | int, ...]) -> Domain:
-    """Make the domain that a stream's header names.
+def domain_from(parameters: tuple[str | float | int, ...], profile: Profile | None = None) -> Domain:
+    """Make the domain that a stream's header names, of the profile that a section holds.
 
     Raises
     ------
@@ -167,6 +216,8 @@ def domain_from(parameters: tuple[str | float | int, ...]) -> Domain:
         return OrderedDomain()
     if name == "log":
         return LogDomain(int(numbers[0]))
+    if name == "profile" and profile is not None:
+        return ProfileDomain(profile, int(numbers[0]))
     raise CorruptStreamError(f"expected a domain of integers, got {name!r}")
 
 
@@ -196,17 +247,33 @@ def violations(
     >>> violations(one, one + np.float32(0.25), None, Bound("rel", 0.2)).tolist()
     [[[True, False]]]
     """
-    outside: NDArray[np.bool_]
+    outside = np.empty(field.shape, np.bool_)
+    for part in [slice(None)] if bound.profile is not None or field.ndim != 3 else slabs(field.shape):
+        outside[part] = _outside(field[part], decoded[part], bound)
+    if valid is not None:
+        outside &= valid
+    return outside
+
+
+def _outside(field: NDArray[np.floating], decoded: NDArray[np.floating], bound: Bound) -> NDArray[np.bool_]:
+    """Where decoded values are not within the bound."""
     if bound.kind == "lossless":
         bits = f"u{field.dtype.itemsize}"
-        outside = field.view(bits) != decoded.view(bits)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.abs(np.subtract(decoded, field, dtype=np.float64))
-            relative = bound.kind == "rel"
-            outside = ~(error <= bound.size * (np.abs(field.astype(np.float64)) if relative else 1.0))
-            if relative and bound.size >= 1:  # the bound alone would let them through
-                outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
-    if valid is not None:
-        outside = outside & valid
+        return np.asarray(field.view(bits) != decoded.view(bits))
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.subtract(decoded, field, dtype=np.float64)
+        np.abs(error, out=error)
+        outside = ~_within(error, field, bound)
+    if bound.kind == "rel" and bound.size >= 1:  # the bound alone would let them through
+        outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
     return outside
+
+
+def _within(error: NDArray[np.float64], field: NDArray[np.floating], bound: Bound) -> NDArray[np.bool_]:
+    """Where an error is allowed."""
+    if bound.profile is not None:
+        inside: NDArray[np.bool_] = bound.profile.view(error) <= bound.profile.sizes[:, None]
+        return inside.reshape(error.shape)
+    room = bound.size * np.abs(field.astype(np.float64)) if bound.kind == "rel" else np.float64(bound.size)
+    inside = error <= room
+    return inside

@@ -6,15 +6,17 @@ integers, so that it gives the same bits everywhere. Spec: `spec/bounds.md`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AbsDomain", "Domain", "LatticeDomain", "OrderedDomain", "disorder", "low_words"]
-__all__ += ["order", "with_low_words"]
+__all__ = ["AbsDomain", "Domain", "LatticeDomain", "OrderedDomain", "Range", "cast", "choose_shave", "clip"]
+__all__ += ["disorder", "low_words", "order", "shaved_unit", "with_low_words"]
+
+Range = tuple[float | None, float | None]  # lowest and highest value
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
 ABS_BITS = 8  # fraction bits below the step of an absolute bound
 SNAP = 1 << 6  # fine units of one integer in the other domains
@@ -44,9 +46,18 @@ class Domain(Protocol):
         """Name and parameters, as they stand in the stream."""
 
 
-def _cast(values: NDArray[np.float64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+def cast(values: NDArray[np.float64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    """Round to the dtype; overflow gives infinity."""
     with np.errstate(over="ignore", under="ignore"):
         return values.astype(dtype, copy=False)
+
+
+def clip(values: NDArray[np.floating], limits: Range) -> NDArray[np.floating]:
+    """Clip in place; zeros keep their signs."""
+    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
+        if limit is not None:
+            values[beyond(values, limit)] = limit
+    return values
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class AbsDomain:
 
     def from_fine(self, fine: NDArray[np.int64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Multiply by the unit in float64, then round to the dtype."""
-        return _cast(np.multiply(fine, self.unit, dtype=np.float64), dtype)
+        return cast(np.multiply(fine, self.unit, dtype=np.float64), dtype)
 
     def parameters(self) -> tuple[str | float | int, ...]:
         """("abs", unit)."""
@@ -86,16 +97,36 @@ class AbsDomain:
     def fit(cls, largest: float, bound: float, dtype: np.dtype[np.floating]) -> AbsDomain | None:
         """Choose the unit; None where the dtype is too coarse, or the range too wide, for the bound.
 
-        The step is 2 * bound * (1 - 2**-j) with the first j of SHAVES that leaves half an ulp at
-        the largest magnitude. It hardly ever depends on the data, so that encoding decoded data finds the same grid.
+        It hardly ever depends on the data, so that encoding decoded data finds the same grid.
         """
-        half_ulp = math.ldexp(float(np.finfo(dtype).eps), math.frexp(largest + bound)[1] - 1) / 2
-        for j in SHAVES:
-            if half_ulp <= bound * 2.0**-j:
-                unit = 2 * bound * (1 - 2.0**-j) / (1 << ABS_BITS)
-                normal = unit >= np.finfo(np.float64).tiny
-                return cls(unit) if normal and largest / unit < TARGET_LIMIT else None
-        return None
+        shave = choose_shave(largest, bound, dtype)
+        return None if shave is None else cls(float(shaved_unit(bound, shave)))
+
+
+def shaved_unit(bound: Numbers, shave: int) -> Numbers:
+    """Return the fine unit of an absolute bound: the step, 256 units, is 2 * bound * (1 - 2**-shave)."""
+    return bound * (1 - 2.0**-shave) / (1 << ABS_BITS - 1)
+
+
+def choose_shave(largest: Numbers, bound: Numbers, dtype: np.dtype[np.floating]) -> int | None:
+    """Return the first of SHAVES that leaves half an ulp at the largest magnitude, of arrays everywhere.
+
+    None where the dtype is too coarse, or the range too wide, for the bound.
+
+    Examples
+    --------
+    >>> choose_shave(300.0, 0.1, np.dtype("f4")), choose_shave(300.0, 0.01, np.dtype("f4"))
+    (12, 9)
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        exponent = np.frexp(largest + bound)[1]
+        half_ulp = np.ldexp(np.float64(np.finfo(dtype).eps) / 2, exponent - 1)
+        for shave in SHAVES:
+            if np.all(half_ulp <= bound * 2.0**-shave):
+                unit = shaved_unit(bound, shave)
+                normal = np.all(unit >= np.finfo(np.float64).tiny)
+                return shave if normal and np.all(largest / unit < TARGET_LIMIT) else None
+    return None
 
 
 @dataclass(frozen=True)
@@ -140,7 +171,7 @@ class LatticeDomain:
         """Phase + k * spacing in float64, two roundings, then to the dtype."""
         values = np.multiply(fine >> 6, self.spacing, dtype=np.float64)
         values += self.phase
-        return _cast(values, dtype)
+        return cast(values, dtype)
 
     def parameters(self) -> tuple[str | float | int, ...]:
         """("lattice", spacing, phase, steps)."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.errors import CorruptStreamError
-from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write_varint, write_varints
+from adiabat.codec.octets import Reader, little, pack, shuffle, unpack, unshuffle, write_varint, write_varints
 
 __all__ = ["Special", "find_special", "read_plane", "write_plane"]
 
@@ -64,7 +64,7 @@ class Special:
 
     def write(self) -> bytes:
         """Return the mask section."""
-        out = [bytes([len(self.patterns)]), _little(self.patterns)]
+        out = [bytes([len(self.patterns)]), little(self.patterns)]
         listed = pack(shuffle(self.listed)) if len(self.listed) else b""
         out += [write_varint(len(self.listed)), write_varint(len(listed)), listed]
         for bit in range(int(self.classes.max(initial=0)).bit_length()):
@@ -154,10 +154,6 @@ def _classify(bits: Bits) -> tuple[NDArray[np.uint8], Bits, Bits]:
     place[rank] = np.arange(1, len(table) + 1)
     codes = np.minimum(place[inverse], LISTED).astype(np.uint8)
     return codes, table[rank[:PATTERNS]], bits[codes == LISTED]
-
-
-def _little(values: NDArray[np.floating]) -> bytes:
-    return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
 def write_plane(plane: NDArray[np.bool_]) -> bytes:

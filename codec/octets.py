@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import CorruptStreamError
 
-__all__ = ["Reader", "pack", "shuffle", "unpack", "unshuffle", "write_varint", "write_varints"]
+__all__ = ["Reader", "little", "pack", "shuffle", "unpack", "unshuffle", "write_varint", "write_varints"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 STORED, ZLIB, LZMA = 0, 1, 2
@@ -178,6 +178,11 @@ def unpack(packed: bytes, size: int) -> bytes:
     if len(out) != size or not ended:
         raise CorruptStreamError(f"expected {size} unpacked bytes, got {len(out)}")
     return out
+
+
+def little(values: NDArray[np.floating]) -> bytes:
+    """Return the values' little-endian bytes."""
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
 def shuffle(values: NDArray[np.generic]) -> bytes:

@@ -1,7 +1,7 @@
 """The bytes of one chunk: header, sections, checksum.
 
-Last stage of encoding and first of decoding. Nothing here knows what a section means. Every length, limit and the
-checksum are looked at before anything is allocated. Spec: `spec/stream.md`.
+Last stage of encoding and first of decoding; `header` has the header. Only `describe` looks into a section. Every
+length, limit and the checksum are looked at before anything is allocated. Spec: `spec/stream.md`.
 """
 
 from __future__ import annotations
@@ -9,35 +9,29 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from adiabat.codec.bound_profile import Profile
 from adiabat.codec.errors import (
     CorruptStreamError,
     TruncatedStreamError,
     UnsupportedVersionError,
 )
+from adiabat.codec.header import MAX_DIMENSIONS, MAX_ELEMENTS, NEW, PATHS, pick, read_header, write_header
 from adiabat.codec.octets import Reader, write_varint
 
 __all__ = ["MAX_ELEMENTS", "Stream", "describe", "element_count"]
 
 MAGIC = b"ADBT"
-VERSION = 1
-MAX_ELEMENTS = 2**31  # of one chunk; zero-length axes count as one
-MAX_DIMENSIONS = 32
-MAX_STEPS = 2**31 - 1  # of an integer bound
+VERSIONS = (1, 2)  # that are read; the last is written
 ELEMENTS_PER_BYTE = 2**16  # a predicted chunk announces at most this many elements for each of its bytes
+SHAVES = range(1, 53)  # of a domain "profile"
 
 CODECS = {1: "adiabat.pyramid"}
-PATHS = ("raw", "constant", "classical", "neural")
-BOUNDS = ("lossless", "abs", "rel")
-DTYPES = {1: "f2", 2: "f4", 3: "f8"}
-DOMAINS = {"none": "", "abs": "d", "lattice": "ddv", "ordered": "", "log": "v"}  # d: float64, v: varint
-SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low_words", 5: "payload"}
-FORTRAN, WRAP, LOWEST, HIGHEST = 1, 2, 4, 8  # flag bits; the others are reserved and zero
+SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low_words", 5: "payload", 6: "bounds", 7: "static"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Stream:
     fortran : bool
         Whether the array lay in Fortran order.
     bound : tuple of str and float
-        ("lossless", 0.0), ("abs", x) or ("rel", r).
+        ("lossless", 0.0), ("abs", x), ("rel", r) or ("profile", axis), whose bounds stand in section "bounds".
     domain : tuple
         Its name and parameters, e.g. ("abs", unit); ("none",) for raw and constant.
     wrap : bool
@@ -65,7 +59,9 @@ class Stream:
     model : bytes or None
         SHA-256 of the model, 32 bytes, for the neural path only.
     sections : mapping of str to bytes
-        "payload" always; "mask", "signs", "exceptions", "low_words" where needed.
+        "payload" always; "mask", "signs", "exceptions", "low_words", "bounds", "static" where needed.
+    version : int
+        2 as written; 1 as written before, without profiles and with another neural payload.
 
     Raises
     ------
@@ -93,6 +89,7 @@ class Stream:
     valid_range: tuple[float | None, float | None] = (None, None)
     model: bytes | None = None
     sections: Mapping[str, bytes] = field(default_factory=dict)
+    version: int = VERSIONS[-1]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
@@ -100,10 +97,14 @@ class Stream:
             raise ValueError(problem)
 
     def _problems(self) -> list[str]:
+        return [message for message, good in {**self._tests(), **self._tests_of_version_2()}.items() if not good]
+
+    def _tests(self) -> dict[str, bool]:
+        """What must hold, by what to say where it does not."""
         low, high = self.valid_range
         predicted = self.path in ("classical", "neural")
         name = str(self.domain[0])
-        tests = {
+        return {
             f"expected a path of {PATHS}, got {self.path!r}": self.path in PATHS,
             f"expected at most {MAX_DIMENSIONS} dimensions, got {len(self.shape)}": len(self.shape) <= MAX_DIMENSIONS,
             f"expected at most 2**31 elements, got shape {self.shape}": element_count(self.shape) <= MAX_ELEMENTS,
@@ -123,50 +124,58 @@ class Stream:
                 set(self.sections) <= self._allowed()
             ),
         }
-        return [message for message, good in tests.items() if not good]
+
+    def _tests_of_version_2(self) -> dict[str, bool]:
+        """The same of the version, and of what came with version 2."""
+        (kind, place), (name, *parameters), sections = self.bound, self.domain, list(self.sections)
+        newer = sorted(NEW & {kind, str(name), *sections})
+        profile = kind == "profile"
+        return {
+            f"expected a version of {VERSIONS}, got {self.version}": self.version in VERSIONS,
+            f"expected nothing newer than version {self.version}, got {newer}": self.version > 1 or not newer,
+            f"expected bound, domain and section of a profile together, got {kind}, {name}, {sections}": (
+                profile == (name == "profile") == ("bounds" in sections)
+            ),
+            f"expected a profile along an axis of {self.shape}, got {place}": (
+                not profile or place in range(len(self.shape))
+            ),
+            f"expected a profile's shave to be from 1 to 52, got {parameters}": (
+                name != "profile" or parameters[0] in SHAVES
+            ),
+        }
 
     def _allowed(self) -> set[str]:
         """Return the sections that mean something here."""
         allowed = {"payload"} if self.path == "raw" else {"payload", "mask"}
         if self.path in ("classical", "neural"):
             allowed.add("exceptions")
+        if self.path == "neural":
+            allowed.add("static")
         if self.domain[0] == "log":
             allowed.add("signs")
+        if self.domain[0] == "profile":
+            allowed.add("bounds")
         if self.domain[0] == "ordered" and self.dtype.itemsize == 8:
             allowed.add("low_words")
         return allowed
 
     def write(self) -> bytes:
         """Return the whole stream as bytes, checksum included."""
-        body = self._header()
+        body = write_header(self)
         names = [(code, name) for code, name in SECTIONS.items() if name in self.sections]
         body += bytes([len(names)]) + b"".join(bytes([c]) + write_varint(len(self.sections[n])) for c, n in names)
         parts = [body, *(self.sections[name] for _, name in names)]
         size = sum(map(len, parts)) + 4
-        whole = b"".join([MAGIC, bytes([VERSION, 1]), write_varint(size), *parts])
+        whole = b"".join([MAGIC, bytes([self.version, 1]), write_varint(size), *parts])
         return whole + struct.pack("<I", zlib.crc32(whole))
-
-    def _header(self) -> bytes:
-        dtype = np.dtype(self.dtype)
-        low, high = self.valid_range
-        flags = self.fortran * FORTRAN | self.wrap * WRAP | (low is not None) * LOWEST | (high is not None) * HIGHEST
-        code = next(code for code, name in DTYPES.items() if name == dtype.str[1:]) | (dtype.str[0] == ">") * 128
-        name, *parameters = self.domain
-        out = bytes([PATHS.index(self.path), flags, code, len(self.shape)]) + b"".join(map(write_varint, self.shape))
-        out += bytes([BOUNDS.index(self.bound[0])])
-        out += struct.pack("<d", self.bound[1]) if self.bound[0] != "lossless" else b""
-        out += bytes([list(DOMAINS).index(str(name))])
-        for kind, value in zip(DOMAINS[str(name)], parameters, strict=True):
-            out += struct.pack("<d", value) if kind == "d" else write_varint(int(value))
-        out += b"".join(struct.pack("<d", end) for end in self.valid_range if end is not None)
-        return out + (self.model or b"")
 
     @classmethod
     def read(cls, data: bytes) -> Stream:
         """Parse a stream; TruncatedStreamError, CorruptStreamError or UnsupportedVersionError if it is bad."""
         reader = Reader(_checked_body(data))
+        version = data[4]
         try:
-            stream = cls(**_read_header(reader), sections=_read_sections(reader))
+            stream = cls(**read_header(reader, version), sections=_read_sections(reader, version))
         except ValueError as problem:
             raise CorruptStreamError(str(problem)) from None
         predicted = stream.path in ("classical", "neural")
@@ -190,8 +199,8 @@ def _checked_body(data: bytes) -> memoryview:
     """Return what lies between the length and the checksum, after both were checked."""
     if not MAGIC.startswith(data[:4]):
         raise CorruptStreamError(f"expected a stream that starts with {MAGIC!r}, got {bytes(data[:4])!r}")
-    if len(data) > 4 and data[4] != VERSION:
-        raise UnsupportedVersionError(f"expected stream version {VERSION}, got {data[4]}: please upgrade adiabat")
+    if len(data) > 4 and data[4] not in VERSIONS:
+        raise UnsupportedVersionError(f"expected a stream version of {VERSIONS}, got {data[4]}: please upgrade adiabat")
     if len(data) > 5 and data[5] not in CODECS:
         raise CorruptStreamError(f"expected a codec of {CODECS}, got {data[5]}")
     end = next((at for at in range(6, min(15, len(data))) if data[at] < 128), None)
@@ -211,55 +220,11 @@ def _checked_body(data: bytes) -> memoryview:
     return view[end + 1 : -4]
 
 
-def _pick(names: Sequence[str] | Mapping[int, str], code: int, what: str) -> str:
-    known = dict(enumerate(names)) if not isinstance(names, Mapping) else names
-    if code not in known:
-        raise CorruptStreamError(f"expected a {what} of {known}, got {code}")
-    return known[code]
-
-
-def _read_header(reader: Reader) -> dict[str, Any]:
-    path, flags = _pick(PATHS, reader.u8(), "path"), reader.u8()
-    if flags > 15:
-        raise CorruptStreamError(f"expected reserved flag bits to be zero, got {flags:#04x}")
-    code, dimensions = reader.u8(), reader.u8()
-    dtype = ("<", ">")[code >> 7] + _pick(DTYPES, code & 127, "dtype")
-    if dimensions > MAX_DIMENSIONS:
-        raise CorruptStreamError(f"expected at most {MAX_DIMENSIONS} dimensions, got {dimensions}")
-    shape = tuple(reader.varint(MAX_ELEMENTS) for _ in range(dimensions))
-    bound = _pick(BOUNDS, reader.u8(), "bound")
-    size = _positive(reader.f64()) if bound != "lossless" else 0.0
-    domain = _pick(tuple(DOMAINS), reader.u8(), "domain")
-    kinds = DOMAINS[domain]
-    parameters = [reader.f64() if kind == "d" else reader.varint(MAX_STEPS) for kind in kinds]
-    if kinds.startswith("d"):
-        _positive(float(parameters[0]))
-    low = reader.f64() if flags & LOWEST else None
-    high = reader.f64() if flags & HIGHEST else None
-    return {
-        "path": path,
-        "dtype": dtype,
-        "shape": shape,
-        "fortran": bool(flags & FORTRAN),
-        "bound": (bound, size),
-        "domain": (domain, *parameters),
-        "wrap": bool(flags & WRAP),
-        "valid_range": (low, high),
-        "model": reader.take(32) if path == "neural" else None,
-    }
-
-
-def _positive(number: float) -> float:
-    if number <= 0:
-        raise CorruptStreamError(f"expected a number above zero, got {number}")
-    return number
-
-
-def _read_sections(reader: Reader) -> dict[str, bytes]:
+def _read_sections(reader: Reader, version: int) -> dict[str, bytes]:
     table: list[tuple[int, int]] = []
     for _ in range(reader.u8()):
         code = reader.u8()
-        _pick(SECTIONS, code, "section")
+        pick(SECTIONS, code, "section", version)
         if table and code <= table[-1][0]:
             raise CorruptStreamError(f"expected section ids to grow, got {code} after {table[-1][0]}")
         table.append((code, reader.varint()))
@@ -288,15 +253,14 @@ def describe(data: bytes) -> dict[str, object]:
     ('constant', {'payload': 4})
     """
     stream = Stream.read(data)
-    kind, size = stream.bound
     return {
         "codec": CODECS[data[5]],
-        "version": VERSION,
+        "version": stream.version,
         "path": stream.path,
         "dtype": np.dtype(stream.dtype).str,
         "order": "F" if stream.fortran else "C",
         "shape": list(stream.shape),
-        "bound": kind if kind == "lossless" else {kind: size},
+        "bound": _describe_bound(stream),
         "domain": list(stream.domain),
         "wrap": stream.wrap,
         "valid_range": list(stream.valid_range),
@@ -304,3 +268,11 @@ def describe(data: bytes) -> dict[str, object]:
         "sections": {name: len(part) for name, part in stream.sections.items()},
         "bytes": len(data),
     }
+
+
+def _describe_bound(stream: Stream) -> object:
+    """Return the bound as a codec's configuration has it."""
+    kind, size = stream.bound
+    if kind == "profile":
+        return Profile.read(stream.sections["bounds"], stream.shape, int(size)).config()
+    return kind if kind == "lossless" else {kind: size}

@@ -80,6 +80,18 @@ def arrays(draw: st.DrawFn) -> np.ndarray:
     return field
 
 
+@st.composite
+def bounded_arrays(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, object]]:
+    """An array and absolute bounds along one of its axes."""
+    array = draw(arrays().filter(lambda array: any(array.shape)))
+    axis = draw(st.sampled_from([axis for axis, length in enumerate(array.shape) if length]))
+    exponents = st.lists(st.floats(-3, 2), min_size=array.shape[axis], max_size=array.shape[axis])
+    sizes = [10.0**exponent for exponent in draw(exponents)]
+    if draw(st.integers(0, 9)) == 0:
+        sizes[draw(st.integers(0, len(sizes) - 1))] = draw(st.sampled_from([1e-320, 1e-12, 1e300]))
+    return array, {"abs": sizes, "axis": draw(st.sampled_from([axis, axis - array.ndim]))}
+
+
 def fields(dtype: str = "f4", shape: tuple[int, int] = (48, 64), seed: int = 0) -> np.ndarray:
     """A smooth periodic field with some noise, like 2 m temperature; not a strategy."""
     rng = np.random.default_rng(seed)
@@ -89,3 +101,23 @@ def fields(dtype: str = "f4", shape: tuple[int, int] = (48, 64), seed: int = 0) 
         amplitude, phase = rng.normal(size=2)
         field += 4 / wave * amplitude * np.sin(wave * x + phase) * np.cos(wave * y)
     return (field + rng.normal(size=shape) * 0.1).astype(dtype)
+
+
+def targets(shape, kind, seed, size=1e5):
+    """Float64 in fine units, none of them a round number; not a strategy."""
+    rng = np.random.default_rng(seed)
+    field = rng.normal(size=shape)
+    if kind == "smooth":
+        field = np.cumsum(np.cumsum(field, 1), 2) / np.sqrt(shape[1] * shape[2])
+    elif kind == "spikes":
+        field = np.where(rng.random(shape) < 0.05, field * 1e4, field * 1e-3)
+    elif kind == "constant":
+        field = np.full(shape, 0.5)
+    return np.clip(field * size + size, -(2.0**37), 2.0**37)
+
+
+def evolving(length=9, shape=(40, 48), seed=0):
+    """Frames each a little other than the one before, of much detail; not a strategy."""
+    steps = np.random.default_rng(seed).normal(size=(length, *shape))
+    steps[1:] *= 0.05
+    return np.cumsum(steps, 0) * 1e4

@@ -39,6 +39,17 @@ KINDS = ["f2", "f4", "f8"]
         {"abs": float("inf")},
         {"noise": 3},
         {"abs": 1.0, "rel": 1.0},
+        {"axis": 0},
+        {"abs": 1.0, "axis": 0},
+        {"rel": 1.0, "axis": 0},
+        {"abs": []},
+        {"abs": [0.1, 0.0]},
+        {"abs": [0.1, -1.0]},
+        {"abs": (0.1, float("nan"))},
+        {"abs": [0.1, float("inf")]},
+        {"abs": [[0.1, 0.2]]},
+        {"abs": [[0.1], [0.1, 0.2]]},
+        {"abs": np.ones((2, 2))},
     ],
 )
 def test_bad_bounds_are_value_errors(bound):
@@ -46,7 +57,24 @@ def test_bad_bounds_are_value_errors(bound):
         Bound.parse(bound)
 
 
-@pytest.mark.parametrize("bound", [None, 0.1, ["abs"], {"abs": "0.1"}, {"abs": True}, {"rel": None}])
+@pytest.mark.parametrize(
+    "bound",
+    [
+        None,
+        0.1,
+        ["abs"],
+        {"abs": "0.1"},
+        {"abs": True},
+        {"rel": None},
+        {"rel": [0.1]},
+        {"abs": ["0.1"]},
+        {"abs": [None]},
+        {"abs": [True, False]},
+        {"abs": [0.1], "axis": 0.0},
+        {"abs": [0.1], "axis": True},
+        {"abs": [0.1], "axis": "level"},
+    ],
+)
 def test_bad_bounds_are_type_errors(bound):
     with pytest.raises(TypeError, match=r"expected .* got"):
         Bound.parse(bound)
@@ -88,6 +116,10 @@ def test_absolute_bound_holds_without_exceptions(kind, exponent, size, seed):
     if kind == "f8" and isinstance(domain, OrderedDomain):
         decoded = with_low_words(decoded, low_words(field))
     assert not violations(field, decoded, None, bound)[np.isfinite(decoded)].any()
+
+
+def test_bounds_at_the_end_of_float64_overflow_nothing():
+    assert AbsDomain.fit(1.7e308, 1.7e308, np.dtype("f8")).unit == 1.7e308 * (1 - 2.0**-12) / 128
 
 
 @pytest.mark.parametrize("bound", [1e-3, 0.05, 0.1, 0.5, 1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import tracemalloc
 import zlib
@@ -22,6 +23,10 @@ from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write
 from adiabat.codec.stream import Stream, describe
 
 CONSTANT = Stream("constant", "<f4", (2, 3), sections={"payload": bytes(4)})
+PROFILE = Stream(
+    "classical", "<f4", (2, 3), bound=("profile", 1), domain=("profile", 12),
+    sections={"payload": bytes([0, 1, 0]) + bytes(6), "bounds": b"\0" + shuffle(np.array([1.0, 2.0, 3.0]))},
+)  # fmt: skip
 domains = st.sampled_from([("abs", 0.25), ("lattice", 0.5, -0.1, 3), ("ordered",), ("log", 9)])
 
 
@@ -36,8 +41,9 @@ domains = st.sampled_from([("abs", 0.25), ("lattice", 0.5, -0.1, 3), ("ordered",
     domains,
     st.tuples(st.none() | st.floats(-9, 0, width=16), st.none() | st.floats(0, 9, width=16)),
     st.dictionaries(st.sampled_from(["mask", "exceptions"]), st.binary()),
+    st.sampled_from([1, 2]),
 )
-def test_written_streams_are_read(path, dtype, shape, fortran, wrap, bound, domain, limits, parts):
+def test_written_streams_are_read(path, dtype, shape, fortran, wrap, bound, domain, limits, parts, version):
     if path in ("classical", "neural"):
         shape = [max(size, 1) for size in shape]
     predicted = path in ("classical", "neural")
@@ -45,16 +51,36 @@ def test_written_streams_are_read(path, dtype, shape, fortran, wrap, bound, doma
     stream = Stream(
         path, dtype, tuple(shape), fortran, bound, domain if predicted else ("none",), wrap, limits,
         bytes(range(32)) if path == "neural" else None, {**parts, "payload": bytes(100)},
+        version,
     )  # fmt: skip
     again = Stream.read(stream.write())
     assert again == stream
     assert describe(stream.write())["bytes"] == len(stream.write())
+    assert describe(stream.write())["version"] == stream.write()[4] == version
 
 
-def test_exact_bytes():
+def sealed(text):
+    """Bytes from hexadecimal, and their checksum."""
+    body = bytes.fromhex(text)
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_exact_bytes(version):
     """The layout of the spec, byte by byte."""
-    body = bytes.fromhex("41444254 01 01 13 01 00 02 02 02 03 00 00 01 05 04 00000000")
-    assert CONSTANT.write() == body + struct.pack("<I", zlib.crc32(body))
+    data = dataclasses.replace(CONSTANT, version=version).write()
+    assert data == sealed(f"41444254 0{version} 01 13 01 00 02 02 02 03 00 00 01 05 04 00000000")
+
+
+def test_exact_bytes_of_a_profile():
+    """Bound 3 and its axis, domain 5 and its shave, section 6."""
+    stored = "000000" * 6 + "f0 00 08 3f 40 40"
+    header = "02 00 02 02 02 03  03 01  05 0c"
+    assert PROFILE.write() == sealed(f"41444254 02 01 35 {header} 02 05 09 06 19 000100 000000000000 00 {stored}")
+    assert Stream.read(PROFILE.write()) == PROFILE
+    assert describe(PROFILE.write())["bound"] == {"abs": [1.0, 2.0, 3.0], "axis": 1}
+    assert describe(PROFILE.write())["domain"] == ["profile", 12]
+    assert (Pyramid(bound="lossless").decode(PROFILE.write()) == np.zeros((2, 3), "f4")).all()
 
 
 def forge(data, at, byte):
@@ -97,7 +123,44 @@ def test_forged_headers_are_refused(at, byte):
 
 def test_newer_versions_are_refused_with_advice():
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
-        Stream.read(forge(CONSTANT.write(), 4, 2))
+        Stream.read(forge(CONSTANT.write(), 4, 3))
+    with pytest.raises(UnsupportedVersionError, match="upgrade"):
+        Stream.read(forge(CONSTANT.write(), 4, 0))
+
+
+def test_version_1_knows_nothing_newer():
+    for at, byte in ((13, 3), (14, 5), (16, 6), (16, 7)):
+        with pytest.raises(CorruptStreamError, match=r"expected a (bound|domain|section) of .* got"):
+            Stream.read(forge(forge(CONSTANT.write(), 4, 1), at, byte))
+    with pytest.raises(CorruptStreamError, match=r"expected a bound of .* got 3"):
+        Stream.read(forge(PROFILE.write(), 4, 1))
+    with pytest.raises(ValueError, match=r"nothing newer than version 1, got \['bounds', 'profile'\]"):
+        dataclasses.replace(PROFILE, version=1)
+
+
+@pytest.mark.parametrize(("at", "byte"), [(13, 1), (14, 2), (14, 128), (15, 1), (15, 3), (16, 0), (16, 53), (20, 7)])
+def test_forged_profiles_are_refused(at, byte):
+    with pytest.raises((CorruptStreamError, TruncatedStreamError)):
+        Stream.read(forge(PROFILE.write(), at, byte))
+
+
+@pytest.mark.parametrize("sizes", [[1], [1, 2, 3, 4], [1, 0, 2], [1, -1, 2], [1, np.nan, 2], [1, np.inf, 2]])
+def test_bounds_that_are_none_are_refused(sizes):
+    sections = {**PROFILE.sections, "bounds": pack(shuffle(np.array(sizes, np.float64)))}
+    data = dataclasses.replace(PROFILE, sections=sections).write()
+    for read in (describe, Pyramid(bound="lossless").decode):
+        with pytest.raises(CorruptStreamError):
+            read(data)
+
+
+def test_section_static_is_of_the_neural_path():
+    fields = {"dtype": "f4", "shape": (2,), "domain": ("abs", 1.0), "sections": {"payload": b"", "static": b"any"}}
+    stream = Stream("neural", model=bytes(32), **fields)
+    assert Stream.read(stream.write()) == stream
+    with pytest.raises(ValueError, match="other sections"):
+        Stream("classical", **fields)
+    with pytest.raises(ValueError, match="newer"):
+        dataclasses.replace(stream, version=1)
 
 
 def test_foreign_bytes_and_trailing_bytes():
@@ -115,7 +178,7 @@ def test_a_huge_announcement_allocates_nothing(shape, path):
     dims = b"".join(map(write_varint, shape))
     domain = b"\x03" if path == 2 else b"\x00"
     body = bytes([path, 0, 3, len(shape)]) + dims + b"\0" + domain + b"\x01\x05\x0a" + bytes(10)
-    whole = b"ADBT\x01\x01" + write_varint(len(body) + 4) + body
+    whole = b"ADBT\x02\x01" + write_varint(len(body) + 4) + body
     data = whole + struct.pack("<I", zlib.crc32(whole))
     tracemalloc.start()
     with pytest.raises(CorruptStreamError):
@@ -134,6 +197,10 @@ def test_a_huge_announcement_allocates_nothing(shape, path):
         {"domain": ("abs", 1.0)},
         {"model": bytes(32)},
         {"valid_range": (1.0, 0.0)},
+        {"version": 0},
+        {"version": 3},
+        {"bound": ("profile", 0)},
+        {"sections": {"payload": b"", "bounds": b""}},
         {"sections": {}},
         {"sections": {"payload": b"", "other": b""}},
     ],
