@@ -4,7 +4,7 @@
       | frames   -> (frame, y, x), native, C order
       | mask     -> special pixels apart (NaN, infinities, fill values, zeros under a relative bound)
       | bound    -> domain: field <-> integers in fine units
-      | neural (coarse_to_fine, integer_net, entropy, models) | classical | constant | raw
+      | neural (volume, coarse_to_fine, integer_net, entropy, models) | classical | constant | raw
       | bound    -> the check; what lies outside is kept exactly
       | stream   -> bytes
     and back.
@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from adiabat.codec.context import ChunkContext
     from adiabat.codec.errors import (
         AdiabatError,
         BoundError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdiabatError",
     "BoundError",
+    "ChunkContext",
     "CorruptStreamError",
     "ModelMismatchError",
     "ModelNotFoundError",
@@ -42,7 +44,7 @@ __all__ = [
     "describe",
 ]
 
-_HOMES = {"Pyramid": "pyramid", "describe": "stream"}
+_HOMES = {"ChunkContext": "context", "Pyramid": "pyramid", "describe": "stream"}
 
 
 def __getattr__(name: str) -> object:

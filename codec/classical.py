@@ -21,7 +21,7 @@ SAMPLE = 1 << 15  # values an estimate looks at
 def encode_classical(
     target: NDArray[np.float64], valid: NDArray[np.bool_] | None, step: int, *, thorough: bool = True
 ) -> tuple[bytes, NDArray[np.int64]]:
-    """Code a target, as `coarse_to_fine.encode_frames` does, without a model.
+    """Code a target, as `volume.encode_frames` does, without a model.
 
     Parameters
     ----------

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout", "find_wrap", "frame_shape"]
+if TYPE_CHECKING:
+    from adiabat.codec.target import Fine
+
+__all__ = ["Layout", "find_wrap", "frame_shape", "frames_in", "leading_axes", "slabs"]
 
 ADVICE = "use Zarr's bytes codec with zstd, or numcodecs.Zstd, for it"
+SLAB = 1 << 22
 SEAM_COLUMNS = 16  # interior steps looked at
 SEAM_PAIRS = 8  # fewest pixel pairs over the seam that may decide
 SEAM_FACTOR = 1.5
@@ -98,7 +103,46 @@ def frame_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return math.prod(padded[:-2]), padded[-2], padded[-1]
 
 
-def find_wrap(target: NDArray[np.float64], valid: NDArray[np.bool_] | None, tolerance: float) -> bool:
+def leading_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Lengths of the axes that `frame_shape` counts frames over, at least one.
+
+    Examples
+    --------
+    >>> leading_axes((24, 1, 5, 41, 41)), leading_axes((41, 41))
+    ((24, 5), (1,))
+    """
+    return tuple(length for length in shape if length != 1)[:-2] or (1,)
+
+
+def slabs(shape: tuple[int, int, int]) -> list[slice]:
+    """Runs of frames of about SLAB values, so that what is made of each on the way stays small.
+
+    Examples
+    --------
+    >>> slabs((3, 1 << 21, 1))
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    step = max(1, SLAB // max(1, shape[1] * shape[2]))
+    return [slice(start, start + step) for start in range(0, shape[0], step)]
+
+
+def frames_in(selection: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Numbers of the frames that a selection of an array of this shape touches.
+
+    Examples
+    --------
+    >>> frames_in((slice(1, 3), 0, slice(None), 5), (4, 2, 10, 10)).tolist()
+    [2, 4]
+    """
+    numbers = np.arange(frame_shape(shape)[0], dtype=np.int64)
+    inner = list(shape)
+    kept = [axis for axis, length in enumerate(shape) if length != 1][-2:]
+    for axis in kept:
+        inner[axis] = 1
+    return np.unique(np.broadcast_to(numbers.reshape(inner), shape)[selection])
+
+
+def find_wrap(target: Fine, valid: NDArray[np.bool_] | None, tolerance: float) -> bool:
     """See whether x wraps: the step over the seam looks like a step inside.
 
     Medians of absolute differences are compared, the seam's with that of sixteen interior columns. The tolerance,
@@ -106,7 +150,7 @@ def find_wrap(target: NDArray[np.float64], valid: NDArray[np.bool_] | None, tole
 
     Parameters
     ----------
-    target : NDArray[np.float64], shape (frame, y, x)
+    target : Target or NDArray[np.float64], shape (frame, y, x)
         The field in any unit.
     valid : NDArray[np.bool_] or None, shape (frame, y, x)
         Pixels that count; None for all.
@@ -125,12 +169,11 @@ def find_wrap(target: NDArray[np.float64], valid: NDArray[np.bool_] | None, tole
     >>> find_wrap(np.tile(np.arange(64.0), (9, 1))[None], None, 0.0)
     False
     """
-    width = target.shape[2]
-    if width < 8 or target.size < SEAM_PAIRS * width:
+    frames, height, width = target.shape
+    if width < 8 or frames * height < SEAM_PAIRS:
         return False
-    rows = slice(None, None, max(1, target.shape[0] * target.shape[1] // 4096))
-    flat = target.reshape(-1, width)[rows]
-    good = None if valid is None else valid.reshape(-1, width)[rows]
+    rows = np.divmod(np.arange(0, frames * height, max(1, frames * height // 4096)), height)
+    flat, good = target[rows], None if valid is None else valid[rows]
     columns = np.linspace(0, width - 2, min(SEAM_COLUMNS, width - 1)).astype(np.intp)
     inside = _median_step(flat, good, columns, columns + 1)
     seam = _median_step(flat, good, np.array([width - 1]), np.array([0]))

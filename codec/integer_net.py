@@ -98,15 +98,19 @@ def numpy_runner(layers: tuple[Layer, ...]) -> Runner:
     return run
 
 
-def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Runner:
-    """Run the exported graph with onnxruntime on the CPU.
+def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True, cuda: bool = False) -> Runner:
+    """Run an exported graph with onnxruntime, on the CPU or on the first GPU.
 
     Raises
     ------
     ImportError
-        If onnxruntime is not installed.
+        If onnxruntime is not installed, or has no provider for the GPU.
     """
     import onnxruntime
+
+    if cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise ImportError("onnxruntime has no CUDA provider here: pip install 'adiabat[gpu]'")
+    providers = [("CUDAExecutionProvider", {"use_tf32": "0"})] if cuda else ["CPUExecutionProvider"]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -114,7 +118,7 @@ def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Run
     options.log_severity_level = 3
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=providers)
 
     def run(inputs: NDArray[np.uint8]) -> NDArray[np.int32]:
         (outputs,) = session.run(None, {"inputs": inputs})
@@ -123,31 +127,36 @@ def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Run
     return run
 
 
+RUNNERS = ("numpy", "onnx", "onnx-unoptimised", "onnx-float", "cuda")
 _cache: dict[tuple[int, str], Runner] = {}
 _lock = threading.Lock()
 
 
-def runner(name: str, layers: tuple[Layer, ...], graph: bytes) -> Runner:
+def runner(name: str, layers: tuple[Layer, ...], graph: bytes, float_graph: bytes = b"") -> Runner:
     """The best runner there is for a network, one per process (sessions survive neither pickling nor forking).
 
     name: a key that is unique to the network, such as its model's hash and its own name. The environment variable
-    ADIABAT_RUNNER = numpy | onnx | onnx-unoptimised forces one of them.
+    ADIABAT_RUNNER = numpy | onnx | onnx-unoptimised | onnx-float | cuda forces one of them; the last two run the graph
+    in float32.
     """
     key = (os.getpid(), name)
     with _lock:
         if key not in _cache:
-            _cache[key] = _choose(layers, graph)
+            _cache[key] = _choose(layers, graph, float_graph)
         return _cache[key]
 
 
-def _choose(layers: tuple[Layer, ...], graph: bytes) -> Runner:
+def _choose(layers: tuple[Layer, ...], graph: bytes, float_graph: bytes) -> Runner:
     forced = os.environ.get("ADIABAT_RUNNER", "")
-    if forced not in ("", "numpy", "onnx", "onnx-unoptimised"):
-        raise ValueError(f"ADIABAT_RUNNER: expected numpy, onnx or onnx-unoptimised, got {forced!r}")
+    if forced not in ("", *RUNNERS):
+        raise ValueError(f"ADIABAT_RUNNER: expected one of {RUNNERS}, got {forced!r}")
     if forced == "numpy":
         return numpy_runner(layers)
     try:
-        return _checked(layers, graph, optimise=forced != "onnx-unoptimised")
+        in_float = forced in ("onnx-float", "cuda") and float_graph
+        return _checked(
+            layers, float_graph if in_float else graph, optimise=forced != "onnx-unoptimised", cuda=forced == "cuda"
+        )
     except ImportError:
         if forced:
             raise
@@ -155,11 +164,11 @@ def _choose(layers: tuple[Layer, ...], graph: bytes) -> Runner:
         return numpy_runner(layers)
 
 
-def _checked(layers: tuple[Layer, ...], graph: bytes, *, optimise: bool) -> Runner:
+def _checked(layers: tuple[Layer, ...], graph: bytes, *, optimise: bool, cuda: bool) -> Runner:
     """Make a runner of the graph, and see that it is the network of these integers."""
     inputs = np.random.default_rng(0).integers(0, LIMIT + 1, (64, layers[0].weight.shape[0]), np.uint8)
     try:
-        run = onnx_runner(graph, optimise=optimise)
+        run = onnx_runner(graph, optimise=optimise, cuda=cuda)
         same = np.array_equal(run(inputs), numpy_runner(layers)(inputs))
     except ImportError:
         raise

@@ -25,6 +25,7 @@ from adiabat.codec.integer_net import INPUT_ZERO
 
 PAD = 2  # rows and columns around each part, so that a stencil never leaves it
 CONTEXTS = 12  # inputs of the network after the stencil
+SIDE_CONTEXTS = 8  # and after those, where references are known
 LANES = 8  # inputs, a byte each, to a word; the last word is filled up with zeros
 NEAR, WIDE = 4, 12  # the stencil's first entries are averaged to the centre; up to WIDE they count as its surroundings
 TILE = 96  # targets handled together
@@ -36,7 +37,7 @@ SYMBOL_LIMIT = 127  # residual symbols are clipped to this where they serve as c
 LEVEL_STEP, LEVEL_TOP = 14, 8
 
 C, D, A, B = range(4)
-_PART = {(0, 0): C, (1, 1): D, (0, 1): A, (1, 0): B}
+PARITY = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column of a part, modulo 2
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,21 @@ class Pass:
         """Width of the network's input: the stencil, its contexts, and zeros up to a whole word of bytes."""
         return -(-(len(self.table) + CONTEXTS) // LANES) * LANES
 
+    @property
+    def side_inputs(self) -> int:
+        """The same of the network that sees references too."""
+        return -(-(len(self.table) + CONTEXTS + SIDE_CONTEXTS) // LANES) * LANES
+
+    @property
+    def taps(self) -> NDArray[np.int64]:
+        """Weights of plain cubic interpolation at the stencil, shape (n,), in units of 2**-8."""
+        dy, dx = np.abs(self.table[:, 3]), np.abs(self.table[:, 4])
+        if self.name == "D":
+            cubic = np.array([0, 9, 0, -1])
+            return np.asarray(cubic[dy] * cubic[dx])
+        along = np.array([0, 72, 0, -8])
+        return np.asarray(np.where(dy == 0, along[dx], 0) + np.where(dx == 0, along[dy], 0))
+
 
 def _pass(name: str, row: int, column: int, *products: tuple[tuple[int, ...], tuple[int, ...]]) -> Pass:
     """A pass whose stencil is the union of the products rows x columns, nearest first, then by row and column."""
@@ -74,7 +90,7 @@ def _pass(name: str, row: int, column: int, *products: tuple[tuple[int, ...], tu
     table = []
     for dy, dx in offsets:
         parity = (row + dy) % 2, (column + dx) % 2
-        table.append((_PART[parity], (row + dy - parity[0]) // 2, (column + dx - parity[1]) // 2, dy, dx))
+        table.append((PARITY.index(parity), (row + dy - parity[0]) // 2, (column + dx - parity[1]) // 2, dy, dx))
     return Pass(name, row, column, np.array(table, np.int64))
 
 
@@ -125,25 +141,41 @@ def _bit_length(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _log8(value):  # type: ignore[no-untyped-def]
+def log8(value):  # type: ignore[no-untyped-def]
     """Eight times the logarithm to base 2, linear between powers of two; value >= 1."""
     exponent = _bit_length(value) - 1
     return 8 * exponent + (((value << 3) >> exponent) & 7)
 
 
 @numba.njit(inline="always")
-def _input(value):  # type: ignore[no-untyped-def]
+def to_input(value):  # type: ignore[no-untyped-def]
+    """Clip to what an input can be."""
     return min(max(value, -127), 127)
 
 
 @numba.njit(nogil=True, cache=True)
-def _load(phases, table, f, i, left, width, d):  # type: ignore[no-untyped-def]
-    """Stencil values of a tile: d[k, j]."""
-    for k in range(table.shape[0]):
-        p, r, c = table[k, 0], table[k, 1] + i + PAD, table[k, 2] + left + PAD
-        source, values = phases[p, f, r, c : c + width], d[k]
-        for j in range(width):
-            values[j] = source[j]
+def cut(target, width, height, columns, runs):  # type: ignore[no-untyped-def]
+    """The runs of targets in a row that a tile consists of: frame, row, column, place in the tile, length of each."""
+    count, place = 0, 0
+    while place < width:
+        row, left = (target + place) // columns, (target + place) % columns
+        length = min(columns - left, width - place)
+        runs[count, 0], runs[count, 1], runs[count, 2] = row // height, row % height, left
+        runs[count, 3], runs[count, 4] = place, length
+        place += length
+        count += 1
+    return count
+
+
+@numba.njit(inline="always")
+def load(parts, table, k, runs, count, values):  # type: ignore[no-untyped-def]
+    """What stands at the k-th entry of the stencil for each target of a tile."""
+    part, dr, dc = table[k, 0], table[k, 1] + PAD, table[k, 2] + PAD
+    for run in range(count):
+        f, r, c, place, length = runs[run, 0], runs[run, 1] + dr, runs[run, 2] + dc, runs[run, 3], runs[run, 4]
+        source, target = parts[part, f, r, c : c + length], values[place : place + length]
+        for j in range(length):
+            target[j] = source[j]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -175,31 +207,35 @@ def _flatten(d, table, weights, inverses, width, centre, slope_y, slope_x, sprea
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _normalise(d, n, width, spread, shift, inverse):  # type: ignore[no-untyped-def]
-    """Divide the stencil by the spread, in units of 1 / 32: inputs 0 .. n - 1."""
+def invert(scale, width, shift, inverse):  # type: ignore[no-untyped-def]
+    """Shift and inverse such that x / scale is nearly ((x >> shift) * inverse) >> 32."""
     for j in range(width):
-        shift[j] = max(_bit_length(spread[j]) - 16, 0)
+        shift[j] = max(_bit_length(scale[j]) - 16, 0)
     for j in range(width):  # exact although in float64: the quotient's distance from the next integer is > 2**-17
-        inverse[j] = np.int64(4294967296.0 / np.float64(spread[j] >> shift[j]))
-    for k in range(n):
-        values = d[k]
-        for j in range(width):
-            values[j] = _input(((values[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27)
+        inverse[j] = np.int64(4294967296.0 / np.float64(scale[j] >> shift[j]))
 
 
 @numba.njit(nogil=True, cache=True)
-def _surroundings(symbols, table, f, i, left, width, step, shift, inverse, d, near, wide, far):  # type: ignore[no-untyped-def]
+def _normalise(d, n, width, shift, inverse):  # type: ignore[no-untyped-def]
+    """Divide the stencil by the spread, in units of 1 / 32: inputs 0 .. n - 1."""
+    for k in range(n):
+        values = d[k]
+        for j in range(width):
+            values[j] = to_input(((values[j] >> shift[j]) * inverse[j] + (1 << 26)) >> 27)
+
+
+@numba.njit(nogil=True, cache=True)
+def _surroundings(symbols, table, runs, count, width, step, shift, inverse, d, around, near, wide, far):  # type: ignore[no-untyped-def]
     """Residuals of the nearest four, signed and over the spread, and the activity of three rings: the last inputs."""
     n = table.shape[0]
     for j in range(width):
         near[j], wide[j], far[j] = 1, 1, 1
     for k in range(n):
-        p, r, c = table[k, 0], table[k, 1] + i + PAD, table[k, 2] + left + PAD
-        around = symbols[p, f, r, c : c + width]
+        load(symbols, table, k, runs, count, around)
         if k < NEAR:
             signed = d[n + 4 + k]
             for j in range(width):
-                signed[j] = _input((np.int64(around[j]) * step * inverse[j]) >> (27 + shift[j]))
+                signed[j] = to_input((np.int64(around[j]) * step * inverse[j]) >> (27 + shift[j]))
             for j in range(width):
                 near[j] += abs(around[j])
         elif k < WIDE:
@@ -210,11 +246,11 @@ def _surroundings(symbols, table, f, i, left, width, step, shift, inverse, d, ne
                 far[j] += abs(around[j])
     near_log, wide_log, far_log = d[n + 8], d[n + 9], d[n + 10]
     for j in range(width):
-        near_log[j] = _log8(np.int64(near[j]))
+        near_log[j] = log8(np.int64(near[j]))
     for j in range(width):
-        wide_log[j] = _log8(np.int64(wide[j]))
+        wide_log[j] = log8(np.int64(wide[j]))
     for j in range(width):
-        far_log[j] = _log8(np.int64(far[j]))
+        far_log[j] = log8(np.int64(far[j]))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -239,8 +275,8 @@ def gather(  # type: ignore[no-untyped-def]
 
     phases, symbols: (3, frames, rows, columns) padded parts C, D, A: values (int64) and clipped residual symbols
     (int16). Targets are counted over frames, rows and columns. words: int64 (targets, inputs / 8), each eight inputs,
-    the first in its lowest byte; base, scale, octave: int64 (targets,). Every loop runs along a row, so that it becomes
-    SIMD, and over a tile of it, so that all stays in the first-level cache.
+    the first in its lowest byte; base, scale, octave: int64 (targets,). Every loop runs along a tile of targets, so
+    that it becomes SIMD and all stays in the first-level cache.
     """
     n = table.shape[0]
     d = np.zeros((words.shape[1] * LANES, TILE), np.int64)
@@ -249,28 +285,31 @@ def gather(  # type: ignore[no-untyped-def]
     linear, spread, ratio = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
     shift, inverse, word = np.empty(TILE, np.int64), np.empty(TILE, np.int64), np.empty(TILE, np.int64)
     near, wide, far = np.empty(TILE, np.int16), np.empty(TILE, np.int16), np.empty(TILE, np.int16)
+    around, runs = np.empty(TILE, np.int16), np.empty((TILE, 5), np.int64)
     moment_y, moment_x = (table[:, 3] * table[:, 3]).sum(), (table[:, 4] * table[:, 4]).sum()
     inverses = 65536 // moment_y, 65536 // moment_x, 65536 // n
-    octave_step, target = _log8(step), first
+    octave_step, target = log8(step), first
     while target < last:
-        row, left = target // columns, target % columns
-        f, i, width, at = row // height, row % height, min(TILE, columns - left, last - target), target - first
+        width, at = min(TILE, last - target), target - first
+        count = cut(target, width, height, columns, runs)
         target += width
-        _load(phases, table, f, i, left, width, d)
+        for k in range(n):
+            load(phases, table, k, runs, count, d[k])
         _flatten(d, table, weights, inverses, width, centre, slope_y, slope_x, spread, linear)
         for j in range(width):
             base[at + j] = centre[j] + ((linear[j] + (1 << (LINEAR_BITS - 1))) >> LINEAR_BITS)
             spread[j] += (step >> 2) + 1
-        _normalise(d, n, width, spread, shift, inverse)
+        invert(spread, width, shift, inverse)
+        _normalise(d, n, width, shift, inverse)
         for j in range(width):
-            ratio[j] = _log8(spread[j])
+            ratio[j] = log8(spread[j])
             scale[at + j] = spread[j]
         for j in range(width):
-            d[n + 2, j] = _input(_log8(abs(slope_y[j]) + abs(slope_x[j]) + 1) - ratio[j])
+            d[n + 2, j] = to_input(log8(abs(slope_y[j]) + abs(slope_x[j]) + 1) - ratio[j])
             ratio[j] -= octave_step
         for j in range(width):
             octave[at + j] = ratio[j]
-            d[n, j] = _input(ratio[j])
-            d[n + 1, j] = _input(4 * ratio[j])
-        _surroundings(symbols, table, f, i, left, width, step, shift, inverse, d, near, wide, far)
+            d[n, j] = to_input(ratio[j])
+            d[n + 1, j] = to_input(4 * ratio[j])
+        _surroundings(symbols, table, runs, count, width, step, shift, inverse, d, around, near, wide, far)
         _store(d, width, words, at, word)

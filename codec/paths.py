@@ -6,7 +6,7 @@ what lies outside the bound is stored exactly. Spec: `spec/stream.md`, "Paths".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,22 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.bound import Bound, choose_domain, domain_from, violations
+from adiabat.codec.bound_profile import Profile, ProfileDomain
 from adiabat.codec.classical import decode_classical, encode_classical, sample_rows
-from adiabat.codec.domain import Domain, OrderedDomain, low_words, with_low_words
+from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words, with_low_words
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.exceptions import correct, write_exceptions
-from adiabat.codec.frames import Layout, find_wrap, frame_shape
+from adiabat.codec.frames import Layout, find_wrap, frame_shape, leading_axes, slabs
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.mask import Special, find_special, read_plane, write_plane
-from adiabat.codec.octets import pack, shuffle, unpack, unshuffle
+from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
+from adiabat.codec.statics import Static, fine_statics, read_statics, write_statics
 from adiabat.codec.stream import Stream
+from adiabat.codec.target import Target
 
 if TYPE_CHECKING:
     from adiabat.codec.models import Model
 
 __all__ = ["Chunk", "decode_stream"]
 
-Range = tuple[float | None, float | None]
 HOPE = 1.02  # a path is tried in full where a sample promises at most this times the best so far
 
 
@@ -44,6 +46,7 @@ class Chunk:
     layout : Layout
         Of the array it came from.
     bound : Bound
+        A profile finds its axis in the layout's shape.
     fill_value : float or None
         Marks absent pixels.
     valid_range : tuple of two (float or None)
@@ -52,6 +55,10 @@ class Chunk:
         None: seen from the data.
     threads : int or None
         For the network.
+    tune : str
+        "bytes" or "rmse".
+    statics : tuple of Static
+        Fields that the decoder has too; their gains are found here.
 
     Examples
     --------
@@ -69,6 +76,11 @@ class Chunk:
     valid_range: Range = (None, None)
     wrap: bool | None = None
     threads: int | None = None
+    tune: str = "bytes"
+    statics: tuple[Static, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bound", self.bound.on(self.layout.shape))
 
     @cached_property
     def special(self) -> Special | None:
@@ -87,12 +99,9 @@ class Chunk:
         return choose_domain(self.field, self.valid, self.bound)
 
     @cached_property
-    def target(self) -> NDArray[np.float64]:
+    def target(self) -> Target:
         """The field in fine units; special pixels are 0."""
-        if self.valid is None:
-            return self.domain.to_fine(self.field)
-        ordinary = np.where(self.valid, self.field, self.field.dtype.type(1))
-        return np.where(self.valid, self.domain.to_fine(ordinary), 0.0)
+        return Target(self.field, self.valid, self.domain)
 
     @cached_property
     def wraps(self) -> bool:
@@ -101,13 +110,17 @@ class Chunk:
             return self.wrap
         return find_wrap(self.target, self.valid, self.domain.step)
 
-    def _stream(self, path: str, sections: dict[str, bytes], **fields: object) -> Stream:
+    @cached_property
+    def kept(self) -> Bound:
+        """The bound that the domain keeps everywhere: the smallest where a profile is not coded as one."""
+        return self.bound if isinstance(self.domain, ProfileDomain) else self.bound.least
+
+    def _stream(self, path: str, sections: dict[str, bytes], bound: Bound | None = None, **fields: object) -> Stream:
         if self.special is not None and path != "raw":
             sections = {"mask": self._mask, **sections}
-        bound = (self.bound.kind, self.bound.size)
-        layout = self.layout
+        layout, stated = self.layout, (bound or self.bound.least).stated()
         return Stream(
-            path, layout.dtype, layout.shape, layout.fortran, bound,
+            path, layout.dtype, layout.shape, layout.fortran, stated,
             valid_range=self.valid_range, sections=sections, **fields,  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -127,6 +140,8 @@ class Chunk:
             low = low_words(self.field)
             low = low if self.valid is None else np.where(self.valid, low, np.uint32(0))
             out = {"low_words": pack(shuffle(low))}
+        if isinstance(self.domain, ProfileDomain):
+            out = {"bounds": self.domain.profile.write()}
         return out
 
     def constant(self) -> Stream | None:
@@ -136,16 +151,16 @@ class Chunk:
         if not values.size:
             return self._stream("constant", {"payload": bytes(dtype.itemsize)})
         ends = np.array([values.min(), values.max()])
-        middle = _middle(ends.astype(np.float64), self.bound)
-        value = _clip(np.array([values[0] if ends[0] == ends[1] else middle]).astype(dtype), self.valid_range)
+        middle = self.bound.least.middle(*map(float, ends))
+        value = clip(np.array([values[0] if ends[0] == ends[1] else middle]).astype(dtype), self.valid_range)
         if self.bound.kind == "lossless":
             bits = values.view(f"u{dtype.itemsize}")
             if (bits != bits[0]).any():
                 return None
             value = values[:1]
-        elif violations(ends, np.repeat(value, 2), None, self.bound).any():
+        elif violations(ends, np.repeat(value, 2), None, self.bound.least).any():
             return None
-        return self._stream("constant", {"payload": _little(value)})
+        return self._stream("constant", {"payload": little(value)})
 
     @cached_property
     def is_constant(self) -> bool:
@@ -169,59 +184,52 @@ class Chunk:
             part = self.target[band]
             valid = None if self.valid is None else self.valid[band]
             guess = len(encode_classical(part, valid, self.domain.step, thorough=False)[0])
-            if guess * (self.target.size / part.size) > HOPE * best:
+            if guess * (self.field.size / part.size) > HOPE * best:
                 return None
-        payload, decoded = encode_classical(self.target, self.valid, self.domain.step)
-        return self._predicted("classical", payload, decoded, None)
+        payload, decoded = encode_classical(self.target[:], self.valid, self.domain.step)
+        return self._predicted("classical", {"payload": payload}, decoded, None)
 
     def neural(self, model: Model) -> tuple[Stream, bool]:
         """Coarse-to-fine prediction by a model."""
-        from adiabat.codec.coarse_to_fine import encode_frames
+        from adiabat.codec.volume import TAPER, encode_frames
 
+        statics = self._gained() if model.sees_references else ()
         payload, decoded = encode_frames(
             self.target, valid=self.valid, step=self.domain.step, snap=self.domain.snap,
-            wrap=self.wraps, model=model, threads=self.threads,
+            wrap=self.wraps, model=model, axes=leading_axes(self.layout.shape), threads=self.threads,
+            taper=TAPER if self.tune == "rmse" and self.domain.snap == 1 else (),
+            statics=fine_statics(statics, self.field.shape[1:]),
         )  # fmt: skip
-        return self._predicted("neural", payload, decoded, bytes.fromhex(model.sha256))
+        sections = {"payload": payload} | ({"static": write_statics(statics)} if statics else {})
+        return self._predicted("neural", sections, decoded, bytes.fromhex(model.sha256))
+
+    def _gained(self) -> tuple[Static, ...]:
+        """The static fields that explain something of this chunk, with their gains."""
+        from adiabat.codec.regression import static_gains
+
+        if not self.statics:
+            return ()
+        fields = np.stack([static.crop(self.field.shape[1:]) for static in self.statics]).astype(np.float64)
+        gains = static_gains(self.target, self.valid, fields)
+        return tuple(replace(each, gain=float(gain)) for each, gain in zip(self.statics, gains, strict=True) if gain)
 
     def _predicted(
-        self, path: str, payload: bytes, decoded: NDArray[np.int64], model: bytes | None
+        self, path: str, coded: dict[str, bytes], decoded: NDArray[np.int64], model: bytes | None
     ) -> tuple[Stream, bool]:
         """Check what a decoder will give, store what lies outside; tell if a lossy domain was exact."""
-        sections = {**self._common, "payload": payload}
+        sections = {**self._common, **coded}
         values = _values(self.domain, decoded, self.field.dtype, sections, self.valid_range)
-        outside = violations(self.field, values, self.valid, self.bound)
+        outside = violations(self.field, values, self.valid, self.kept)
         if outside.any():
             sections["exceptions"] = write_exceptions(outside, self.field, values)
             values[outside] = self.field[outside]
         exact = not isinstance(self.domain, OrderedDomain)
         exact &= not violations(self.field, values, self.valid, Bound("lossless")).any()
         stream = self._stream(
-            path, sections, domain=self.domain.parameters(), model=model,
+            path, sections, self.kept, domain=self.domain.parameters(), model=model,
             wrap=self.wraps if path == "neural" else False,
         )  # fmt: skip
         return stream, exact
-
-
-def _middle(ends: NDArray[np.float64], bound: Bound) -> float:
-    """Find the value between two ends that is equally far from both, in the bound's measure."""
-    low, high = float(ends[0]), float(ends[1])
-    if bound.kind == "rel" and low * high > 0:
-        return 2 / (1 / low + 1 / high) if min(abs(low), abs(high)) > 1e-300 else low
-    return low / 2 + high / 2
-
-
-def _little(values: NDArray[np.floating]) -> bytes:
-    """Return the values' little-endian bytes."""
-    return values.astype(values.dtype.newbyteorder("<")).tobytes()
-
-
-def _clip(values: NDArray[np.floating], limits: Range) -> NDArray[np.floating]:
-    """Clip in place; zeros keep their signs."""
-    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
-        if limit is not None:
-            values[beyond(values, limit)] = limit
-    return values
 
 
 def _values(
@@ -232,16 +240,20 @@ def _values(
     limits: Range,
 ) -> NDArray[np.floating]:
     """From decoded integers to values, before exceptions and the mask; shared by encoder and decoder."""
-    values = domain.from_fine(decoded, dtype)
+    values = np.empty(decoded.shape, dtype)
+    for part in [slice(None)] if isinstance(domain, ProfileDomain) else slabs(values.shape):
+        values[part] = domain.from_fine(decoded[part].astype(np.int64, copy=False), dtype)
     if "signs" in sections:
         values[read_plane(sections["signs"], decoded.shape)] *= -1
     if "low_words" in sections:
         low = unshuffle(unpack(sections["low_words"], 4 * values.size), np.dtype(np.uint32))
         values = with_low_words(values, low)
-    return values if isinstance(domain, OrderedDomain) else _clip(values, limits)
+    return values if isinstance(domain, OrderedDomain) else clip(values, limits)
 
 
-def decode_stream(stream: Stream, threads: int | None = None) -> NDArray[np.floating]:
+def decode_stream(
+    stream: Stream, threads: int | None = None, only: NDArray[np.int64] | None = None
+) -> NDArray[np.floating]:
     """Decode a parsed stream to frames.
 
     Parameters
@@ -249,6 +261,8 @@ def decode_stream(stream: Stream, threads: int | None = None) -> NDArray[np.floa
     stream : Stream
     threads : int, optional
         For the network.
+    only : NDArray[np.int64], optional
+        Frames that are wanted; the others may be anything.
 
     Returns
     -------
@@ -273,24 +287,37 @@ def decode_stream(stream: Stream, threads: int | None = None) -> NDArray[np.floa
             raise CorruptStreamError(f"expected a payload of {dtype.itemsize} bytes, got {len(payload)}")
         values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<"))[0], dtype)
     else:
-        decoded = _decode_integers(stream, shape, special, threads)
-        domain = domain_from(stream.domain)
+        decoded = _decode_integers(stream, shape, special, threads, only)
+        domain = _domain(stream)
         values = _values(domain, decoded, dtype, sections, stream.valid_range)
         if "exceptions" in sections:
             values = correct(values, sections["exceptions"])
     return values if special is None else special.restore(values)
 
 
+def _domain(stream: Stream) -> Domain:
+    profile = None
+    if "bounds" in stream.sections:
+        profile = Profile.read(stream.sections["bounds"], stream.shape, int(stream.bound[1]))
+    return domain_from(stream.domain, profile)
+
+
 def _decode_integers(
-    stream: Stream, shape: tuple[int, int, int], special: Special | None, threads: int | None
+    stream: Stream,
+    shape: tuple[int, int, int],
+    special: Special | None,
+    threads: int | None,
+    only: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    domain, payload = domain_from(stream.domain), stream.sections["payload"]
+    domain, payload = _domain(stream), stream.sections["payload"]
     if stream.path == "classical":
         return decode_classical(payload, shape, domain.step)
-    from adiabat.codec.coarse_to_fine import decode_frames
     from adiabat.codec.models import find_model
+    from adiabat.codec.volume import decode_frames
 
     return decode_frames(
         payload, shape, valid=None if special is None else special.valid, step=domain.step,
-        snap=domain.snap, wrap=stream.wrap, model=find_model((stream.model or b"").hex()), threads=threads,
+        snap=domain.snap, wrap=stream.wrap, model=find_model((stream.model or b"").hex()),
+        axes=leading_axes(stream.shape), version=stream.version, threads=threads, only=only,
+        statics=fine_statics(read_statics(stream.sections.get("static")), shape[1:]),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numba
@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from adiabat.codec import entropy, lattice
 from adiabat.codec.models import Model, Net
+from adiabat.codec.side import View
+from adiabat.codec.side_lattice import gather_side
 
 BLOCK = 8192  # targets a worker takes at a time: inputs and activations stay in its second-level cache
 BAND = 1 << 16  # targets whose symbols are coded together, while workers predict those after them; part of the format
+TAPER_BITS = 6
 OUTPUT_BITS = 6  # fraction bits of the network's outputs
 
 Integers = NDArray[np.int64]
@@ -30,13 +33,29 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What a walk needs beside the data: quantisation step, spacing of predictions, model, threads, what to keep."""
+    """What a walk needs beside the data: quantisation step, spacing of predictions, model, threads, what to keep.
+
+    taper: for each spacing, finest first, its share of the step, in units of 2**-6; the last holds for all coarser.
+    """
 
     step: int
     snap: int
     model: Model
     threads: int = 1
     keep: bool = False
+    taper: tuple[int, ...] = ()
+
+    def at(self, spacing: int) -> Arithmetic:
+        """What holds on the lattice of this spacing: its step."""
+        if not self.taper:
+            return self
+        share = self.taper[min(spacing.bit_length(), len(self.taper)) - 1]
+        return replace(self, step=max(1, self.step * share >> TAPER_BITS), taper=())
+
+    @property
+    def steps(self) -> Integers:
+        """The step of each spacing, by its logarithm."""
+        return np.array([self.at(1 << p).step for p in range(32)])
 
 
 @dataclass
@@ -75,26 +94,39 @@ def rebuild(mean, symbol, step, values, symbols):  # type: ignore[no-untyped-def
 
 
 class Level:
-    """The lattice of one spacing: its parts C, D and A with their symbols, padded."""
+    """The lattice of one spacing: its parts C, D and A with their symbols, padded; with references, less their mean."""
 
-    def __init__(self, shape: tuple[int, int, int], spacing: int, *, wrap: bool) -> None:
+    def __init__(self, shape: tuple[int, int, int], spacing: int, *, wrap: bool, view: View | None = None) -> None:
         self.frames, height, width = shape
-        self.spacing, self.wrap = spacing, wrap and width % (2 * spacing) == 0
+        self.spacing, self.wrap, self.view = spacing, wrap and width % (2 * spacing) == 0, view
         self.height, self.width = -(-height // spacing), -(-width // spacing)
         self.rows, self.columns = (self.height + 1) // 2, (self.width + 1) // 2
         padded = (3, self.frames, self.rows + 2 * lattice.PAD, self.columns + 2 * lattice.PAD)
         self.values, self.symbols = np.empty(padded, np.int64), np.empty(padded, np.int16)
+        if view is not None:
+            self.mean, self.change, self.marks = (np.empty(padded, kind) for kind in (np.int64, np.int64, np.int16))
 
     def fill(self, part: int, values: Integers, symbols: NDArray[np.int16]) -> None:
         """Set a part; a part without a pixel reads as C."""
+        row, column = lattice.PARITY[part]
+        if self.view is not None:
+            here = slice(None), slice(row, None, 2), slice(column, None, 2)
+            mean = self.view.mean[here]
+            self._pad(part, mean, self.mean)
+            self._pad(part, self.view.change[here], self.change)
+            self._pad(part, self.view.marks[here], self.marks)
+            values = values - mean
+        self._pad(part, values, self.values)
+        self._pad(part, symbols, self.symbols)
+
+    def _pad(self, part: int, values: NDArray[Any], padded: NDArray[Any]) -> None:
         if values.size == 0:
-            self.values[part], self.symbols[part] = self.values[lattice.C], self.symbols[lattice.C]
+            padded[part] = padded[lattice.C]
             return
-        row, column = ((0, 0), (1, 1), (0, 1))[part]
+        row, column = lattice.PARITY[part]
         rows = lattice.part_index(self.height, row, self.rows, wrap=False)
         columns = lattice.part_index(self.width, column, self.columns, wrap=self.wrap)
-        lattice.pad(values, rows, columns, self.values[part])
-        lattice.pad(symbols, rows, columns, self.symbols[part])
+        lattice.pad(values, rows, columns, padded[part])
 
 
 class Prediction:
@@ -112,7 +144,8 @@ class Prediction:
     def __init__(self, level: Level, number: int, arithmetic: Arithmetic) -> None:
         self.level, self.number, self.arithmetic = level, number, arithmetic
         self.rule = lattice.PASSES[number]
-        self.net: Net = arithmetic.model.net(number, level.spacing)
+        self.net: Net = arithmetic.model.net(number, level.spacing, side=level.view is not None)
+        self.inputs = self.rule.inputs if level.view is None else self.rule.side_inputs
         self.region = int(level.spacing == 1)
         self.height = (level.height - self.rule.row + 1) // 2
         self.width = (level.width - self.rule.column + 1) // 2
@@ -121,12 +154,19 @@ class Prediction:
         self.kept: Kept | None = None
         if arithmetic.keep:
             scale, octave = np.empty((2, self.count), np.int64)
-            self.kept = Kept(np.empty((self.count, self.rule.inputs), np.uint8), scale, octave)
+            self.kept = Kept(np.empty((self.count, self.inputs), np.uint8), scale, octave)
 
     def targets(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Pick the pass's pixels of full-resolution frames, flat."""
         spacing = self.level.spacing
         return frames[:, ::spacing, ::spacing][:, self.rule.row :: 2, self.rule.column :: 2].reshape(-1)
+
+    def known(self, at: Integers) -> Integers:
+        """The references' mean at some of the targets; 0 without references."""
+        view = self.level.view
+        if view is None:
+            return np.zeros(len(at), np.int64)
+        return view.mean[:, self.rule.row :: 2, self.rule.column :: 2].reshape(-1)[at]
 
     def bands(self) -> Iterator[slice]:
         """Predict, and yield BAND targets after the other as soon as they are ready.
@@ -163,13 +203,17 @@ class Prediction:
 
     def _block(self, part: slice) -> None:
         level, step, size = self.level, self.arithmetic.step, part.stop - part.start
-        words = np.empty((size, self.rule.inputs // lattice.LANES), np.int64)
+        words = np.empty((size, self.inputs // lattice.LANES), np.int64)
         base, scale, octave = np.empty((3, size), np.int64)
         depth = lattice.LEVEL_STEP * min(level.spacing.bit_length() - 1, lattice.LEVEL_TOP)
-        where = (depth, self.height, self.width, part.start, part.stop)
-        lattice.gather(
-            level.values, level.symbols, self.rule.table, self.net.linear, step, *where, words, base, scale, octave
-        )
+        where = (self.height, self.width, part.start, part.stop, words, base, scale)
+        lattice.gather(level.values, level.symbols, self.rule.table, self.net.linear, step, depth, *where, octave)
+        if level.view is not None:
+            view, rule = level.view, self.rule
+            gather_side(
+                level.mean, level.change, level.marks, view.mean, view.change, view.marks, rule.table, rule.taps,
+                (rule.row, rule.column), view.trust, view.distance, *where,
+            )  # fmt: skip
         inputs = words.astype("<i8", copy=False).view(np.uint8)
         network = self.net.runner()(inputs)
         settle(network, base, scale, octave, self.arithmetic.snap, self.mean[part], self.context[part])

@@ -9,6 +9,7 @@ Spec: `spec/stream.md`, `spec/bounds.md`, `spec/mask.md`, `spec/pyramid.md`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -18,11 +19,15 @@ from numcodecs.compat import ensure_bytes, ensure_ndarray_like, ndarray_copy
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.bound import Bound
+from adiabat.codec.context import ChunkContext
 from adiabat.codec.frames import Layout
 from adiabat.codec.paths import Chunk, decode_stream
+from adiabat.codec.statics import MAX_STATICS, Static, find_static
 from adiabat.codec.stream import ELEMENTS_PER_BYTE, MAX_ELEMENTS, Stream, element_count
 
 __all__ = ["Pyramid"]
+
+TUNES = ("bytes", "rmse")
 
 # A lossy path that happens to be exact counts for less than it weighs: the data were decoded from it,
 # most likely, and encoding them again must not change path, and so values.
@@ -34,15 +39,21 @@ class Pyramid(Codec):  # type: ignore[misc]
 
     Parameters
     ----------
-    bound : {"abs": x}, {"rel": r} or "lossless"
-        |value - decoded| <= x in the array's units; <= r |value| for each value, zeros and signs exact;
-        or every bit kept. NaN (with payload) and infinities are always restored exactly.
+    bound : {"abs": x}, {"abs": [x, ...], "axis": k}, {"rel": r} or "lossless"
+        |value - decoded| <= x in the array's units, or x for each index along one axis of the chunk (the only one of
+        that length if `axis` is not given); <= r |value| for each value, zeros and signs exact; or every bit kept.
+        NaN (with payload) and infinities are always restored exactly.
     valid_range : tuple of two (float or None), optional
         Decoded values are clipped to it, inclusive; values outside it are kept exactly.
     fill_value : float, optional
         A number that marks absent pixels; restored exactly.
     wrap : bool, optional
         Whether the last axis closes on itself. Seen from the data if not given.
+    tune : {"bytes", "rmse"}
+        What to save within the bound: bytes, or mean square error at some cost in bytes.
+    static : sequence of str, optional
+        SHA-256 of static fields, such as orography, that encoder and decoder have (`adiabat.codec.statics`); each as
+        large as a chunk's last two axes, unless the encoder is told where a chunk lies.
     model : str, optional
         Id or path of a model; the shipped one if not given. Decoding finds the model by its hash.
     threads : int, optional
@@ -67,10 +78,12 @@ class Pyramid(Codec):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        bound: dict[str, float] | str,
+        bound: dict[str, Any] | str,
         valid_range: Sequence[float | None] | None = None,
         fill_value: float | None = None,
         wrap: bool | None = None,
+        tune: str = "bytes",
+        static: Sequence[str] | None = None,
         model: str | None = None,
         threads: int | None = None,
     ) -> None:
@@ -80,21 +93,24 @@ class Pyramid(Codec):  # type: ignore[misc]
         self.fill_value = None if fill_value is None else _finite("fill_value", fill_value)
         if wrap is not None and not isinstance(wrap, bool):
             raise TypeError(f"expected wrap=None, True or False, got {wrap!r}")
+        if tune not in TUNES:
+            raise ValueError(f"expected tune to be one of {TUNES}, got {tune!r}")
         if model is not None and not isinstance(model, str):
             raise TypeError(f"expected model=None or a string, got {model!r}")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ValueError(f"expected threads=None or at least 1, got {threads!r}")
-        self.wrap, self.model, self.threads = wrap, model, threads
+        self.wrap, self.tune, self.model, self.threads = wrap, tune, model, threads
+        self.static = _hashes(static)
 
-    def encode(self, array: ArrayLike, *, context: None = None) -> bytes:
+    def encode(self, array: ArrayLike, *, context: ChunkContext | None = None) -> bytes:
         """Encode one chunk.
 
         Parameters
         ----------
         array : array of float16, float32 or float64
             Any shape, byte order and memory order; leading axes are frames, the last two y and x.
-        context : None
-            Reserved.
+        context : ChunkContext, optional
+            What is so of this chunk only.
 
         Returns
         -------
@@ -106,18 +122,43 @@ class Pyramid(Codec):  # type: ignore[misc]
         TypeError
             For another dtype, saying what to use instead.
         ValueError
-            For more than 2**31 elements.
+            For more than 2**31 elements, and where bounds along an axis do not fit the array.
         """
-        if context is not None:
-            raise TypeError(f"expected context=None, got {context!r}")
+        bound = self._bound_in(context)
         values: NDArray[np.floating] = ensure_ndarray_like(array) if _is_buffer(array) else np.asanyarray(array)
         layout = Layout.of(values)
         if element_count(layout.shape) > MAX_ELEMENTS:
             raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
         limits = _representable(self.valid_range, layout.native)
         frames = layout.frames(values)
-        chunk = Chunk(frames, layout, self._bound, self.fill_value, limits, self.wrap, self.threads)
+        statics = self._statics(frames.shape[1:], None if context is None else context.static_origin)
+        chunk = Chunk(
+            frames, layout, bound, self.fill_value, limits, self.wrap, self.threads, tune=self.tune, statics=statics
+        )
         return self._smallest(chunk)
+
+    def _statics(self, shape: tuple[int, ...], origin: tuple[int, int] | None) -> tuple[Static, ...]:
+        """Return the static fields with the chunk's place in them."""
+        for sha256 in self.static or ():
+            found = find_static(sha256).shape
+            if origin is None and found != shape:
+                raise ValueError(
+                    f"expected static fields of the chunk's last two axes {shape}, "
+                    f"or a context that says where it lies in them, got a field of {found}"
+                )
+        return tuple(Static(sha256, *(origin or (0, 0))) for sha256 in self.static or ())
+
+    def _bound_in(self, context: ChunkContext | None) -> Bound:
+        """Return the context's bound, or else the configured one."""
+        if context is None:
+            return self._bound
+        if not isinstance(context, ChunkContext):
+            raise TypeError(f"expected context=None or a ChunkContext, got {context!r}")
+        if context.profile is None:
+            return self._bound
+        if self._bound.kind not in ("abs", "profile"):
+            raise ValueError(f"expected a codec with an absolute bound for a context's bound, got {self.bound!r}")
+        return Bound.along(context.profile)
 
     def _smallest(self, chunk: Chunk) -> bytes:
         """Try the paths that may pay and keep the smallest, with a favour for data decoded before."""
@@ -134,7 +175,9 @@ class Pyramid(Codec):  # type: ignore[misc]
         tries += _written(chunk.raw(best))
         return min(tries, key=lambda item: _cost(*item))[0]
 
-    def decode(self, data: object, out: NDArray[np.floating] | None = None) -> Any:
+    def decode(
+        self, data: object, out: NDArray[np.floating] | None = None, *, frames: NDArray[np.int64] | None = None
+    ) -> Any:
         """Decode one chunk; needs nothing of this codec's configuration.
 
         Parameters
@@ -143,6 +186,9 @@ class Pyramid(Codec):  # type: ignore[misc]
             What `encode` gave.
         out : NDArray, optional
             Where to put the values.
+        frames : NDArray[np.int64], optional
+            Numbers of the frames that are wanted, counted over the leading axes in C order, axes of length 1 left out;
+            the values of others may be anything then, and take no time where the chunk allows.
 
         Returns
         -------
@@ -155,7 +201,7 @@ class Pyramid(Codec):  # type: ignore[misc]
         """
         stream = Stream.read(ensure_bytes(data))
         layout = Layout(stream.dtype, stream.shape, stream.fortran)
-        array = layout.restore(decode_stream(stream, self.threads))
+        array = layout.restore(decode_stream(stream, self.threads, frames))
         if isinstance(out, np.ndarray) and out.shape == array.shape:
             np.copyto(out, array)
             return out
@@ -168,6 +214,8 @@ class Pyramid(Codec):  # type: ignore[misc]
             "valid_range": None if self.valid_range is None else list(self.valid_range),
             "fill_value": self.fill_value,
             "wrap": self.wrap,
+            "tune": None if self.tune == TUNES[0] else self.tune,
+            "static": None if self.static is None else list(self.static),
             "model": self.model,
         }
         return {"id": self.codec_id} | {key: v for key, v in options.items() if v is not None}
@@ -208,6 +256,15 @@ def _finite(name: str, number: object) -> float:
     if not math.isfinite(number):
         raise ValueError(f"expected a finite {name}, got {number!r} (NaN and infinities are always kept)")
     return float(number)
+
+
+def _hashes(static: Sequence[str] | None) -> tuple[str, ...] | None:
+    if static is None or len(static) == 0:
+        return None
+    good = not isinstance(static, str) and len(static) <= MAX_STATICS
+    if not good or not all(isinstance(each, str) and re.fullmatch("[0-9a-f]{64}", each) for each in static):
+        raise ValueError(f"expected static to hold up to {MAX_STATICS} SHA-256 in hexadecimal, got {static!r}")
+    return tuple(static)
 
 
 def _range(limits: Sequence[float | None] | None) -> tuple[float | None, float | None] | None:

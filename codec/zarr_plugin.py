@@ -16,25 +16,26 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from zarr.abc.codec import ArrayBytesCodec
+from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
+from zarr.core.chunk_grids import RegularChunkGrid
 from zarr.core.common import parse_named_configuration
 
+from adiabat.codec.bound import Bound
+from adiabat.codec.frames import frames_in
 from adiabat.codec.pyramid import Pyramid
-
-Bound = dict[str, float] | str
 
 
 @dataclass(frozen=True)
-class PyramidCodec(ArrayBytesCodec):
+class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Compress every chunk of a Zarr v3 array under a bound.
 
     Parameters
     ----------
-    bound : ``{"abs": x}``, ``{"rel": r}`` or ``"lossless"``
-        What every decoded value keeps to: ``|x - x_hat| <= x`` in the units of the array,
-        ``|x - x_hat| <= r |x|``, or bit for bit.
+    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
+        What every decoded value keeps to: ``|x - x_hat| <= x`` in the units of the array, the same
+        with a bound for each index along an axis that is one chunk, ``|x - x_hat| <= r |x|``, or bit for bit.
     valid_range : (lo, hi), optional
         Decoded values are clipped to this interval.
     fill_value : float, optional
@@ -42,6 +43,10 @@ class PyramidCodec(ArrayBytesCodec):
         fill value is recognised without this where Zarr has padded a chunk with it.
     wrap : bool, optional
         Whether the last axis closes on itself. None: seen from the data.
+    tune : {"bytes", "rmse"}
+        What to save within the bound.
+    static : list of str, optional
+        SHA-256 of static fields of a chunk's size.
     model : str, optional
         Model id or SHA-256 to encode with. None: the shipped one.
     threads : int, optional
@@ -62,17 +67,21 @@ class PyramidCodec(ArrayBytesCodec):
     is_fixed_size = False
     name: ClassVar[str] = "adiabat.pyramid"
 
-    bound: Bound
+    bound: dict[str, Any] | str
     valid_range: tuple[float | None, float | None] | None = None
     fill_value: float | None = None
     wrap: bool | None = None
+    tune: str = "bytes"
+    static: tuple[str, ...] | None = None
     model: str | None = None
     threads: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.valid_range is not None:
             object.__setattr__(self, "valid_range", tuple(self.valid_range))
-        self._pyramid(self.fill_value)  # raises what is wrong with the options
+        if self.static is not None:
+            object.__setattr__(self, "static", tuple(self.static))
+        object.__setattr__(self, "bound", self._pyramid(self.fill_value).bound)  # raises what is wrong with the options
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -87,13 +96,24 @@ class PyramidCodec(ArrayBytesCodec):
         return {"name": self.name, "configuration": configuration}
 
     def validate(self, *, shape: Any, dtype: Any, chunk_grid: Any) -> None:
-        """Refuse an array that is not of floats; called by Zarr when the array is made."""
+        """Refuse an array that is not of floats, or whose chunks bounds along an axis do not fit.
+
+        Zarr calls it when the array is made, opened and resized; not inside shards, where `encode` refuses.
+        """
         native = dtype.to_native_dtype()
         if native.kind != "f" or native.itemsize > 8:
             raise TypeError(
                 f"adiabat.pyramid compresses float16, float32 and float64; this array is {native}. "
                 "Leave the serializer out for it: Zarr's own compression keeps it exactly."
             )
+        profile = Bound.parse(self.bound).profile
+        if profile is not None and isinstance(chunk_grid, RegularChunkGrid):
+            axis, chunk = profile.on(chunk_grid.chunk_shape).axis or 0, chunk_grid.chunk_shape
+            if shape[axis] > chunk[axis]:
+                raise ValueError(
+                    f"adiabat.pyramid: bounds along axis {axis} need that axis to be one chunk; "
+                    f"this array has shape {shape} and chunks of {chunk}"
+                )
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
         """Raise: the size of a stream is known only when it is written."""
@@ -119,6 +139,14 @@ class PyramidCodec(ArrayBytesCodec):
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
 
+    async def _decode_partial_single(self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec) -> NDBuffer | None:
+        """Decode the frames that a selection needs, and those that they are predicted from."""
+        data = await byte_getter.get(prototype=chunk_spec.prototype)
+        if data is None:
+            return None
+        chunk = await asyncio.to_thread(self._decode_sync, data, chunk_spec, frames_in(selection, chunk_spec.shape))
+        return chunk[selection]
+
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         chunk = chunk_data.as_numpy_array()
         marker = self.fill_value
@@ -129,8 +157,10 @@ class PyramidCodec(ArrayBytesCodec):
         data = self._pyramid(marker).encode(chunk)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
-    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        chunk = self._pyramid(self.fill_value).decode(chunk_data.to_bytes())
+    def _decode_sync(
+        self, chunk_data: Buffer, chunk_spec: ArraySpec, frames: NDArray[np.int64] | None = None
+    ) -> NDBuffer:
+        chunk = self._pyramid(self.fill_value).decode(chunk_data.to_bytes(), frames=frames)
         if chunk.size != np.prod(chunk_spec.shape, dtype=np.int64):
             raise ValueError(
                 f"adiabat.pyramid: this chunk holds an array of shape {chunk.shape}, "
@@ -147,6 +177,8 @@ class PyramidCodec(ArrayBytesCodec):
             valid_range=self.valid_range,
             fill_value=fill_value,
             wrap=self.wrap,
+            tune=self.tune,
+            static=self.static,
             model=self.model,
             threads=self.threads,
         )

@@ -4,21 +4,29 @@
 
 Each case is a folder, `valid/<case>/{stream.bin, array.npy, about.json}` or `invalid/<case>/{stream.bin, about.json}`.
 Vectors are append-only: a folder that is there already is never written to. Where it differs from what would be
-written now, the command says so and ends with 1. Then `walkthrough.md` is written from the vectors. The same package,
-model and libraries give the same bytes.
+written now, the command says so and ends with 1. A new vector is written only if the reference decoder agrees with it.
+Then `walkthrough.md` is written from the vectors. The same package, models and libraries give the same bytes.
+
+Names of version 2 begin with `v2-` (`hand-v2-` where our encoder would never write such a stream). All others are of
+version 1, which is written here as adiabat 0.1.0 did, with the model of then (`version_1`). Static fields that vectors
+use are kept in `models/` beside the cases.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
+import importlib.util
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,16 +34,20 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec import Pyramid, entropy
+from adiabat.codec import Pyramid, entropy, models, regression, smoothing, volume
 from adiabat.codec.bound import Bound
 from adiabat.codec.frames import Layout
 from adiabat.codec.models import find_model
-from adiabat.codec.octets import pack, write_varint
+from adiabat.codec.octets import Reader, pack, write_varint
 from adiabat.codec.paths import Chunk
+from adiabat.codec.side import Weights
+from adiabat.codec.smoothing import Smoothing
+from adiabat.codec.statics import Static, static_file, write_statics
 from adiabat.codec.stream import Stream, describe
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
+SHIPPED = HERE.parent / "codec" / "models"
 
 Array = NDArray[Any]
 Files = dict[str, bytes]
@@ -81,6 +93,53 @@ def spiky(shape: tuple[int, ...] = (24, 32), decades: float = 5) -> Array:
     where = rng.random(shape) < 0.04
     field[where] += rng.choice([-1, 1], int(where.sum())) * 10 ** rng.uniform(1, decades, int(where.sum()))
     return field
+
+
+# ---- versions and models --------------------------------------------------------------------------------------------
+
+
+def model_of(case: str) -> str:
+    """SHA-256 of the model with which a vector was written, or of the shipped one if there is no such vector yet."""
+    about = VECTORS / "valid" / case / "about.json"
+    return str(json.loads(about.read_text())["model"]) if about.exists() else find_model().sha256
+
+
+@contextmanager
+def default_model(name: str) -> Iterator[None]:
+    """Encode with this model where none is named."""
+    with mock.patch.object(models, "DEFAULT", name):
+        yield
+
+
+@contextmanager
+def version_1() -> Iterator[None]:
+    """Write what adiabat 0.1.0 wrote: neural payloads of one group without a plan, version 1, its own model."""
+    encode, write = volume.encode_frames, Stream.write
+
+    def encode_1(*target: Any, **options: Any) -> tuple[bytes, Any]:
+        payload, decoded = encode(*target, **options)
+        (group,) = groups_of(payload)[1]
+        return group, decoded
+
+    def write_1(stream: Stream) -> bytes:
+        return write(dataclasses.replace(stream, version=1))
+
+    with (
+        default_model(model_of("tiny")),
+        mock.patch.object(volume, "encode_frames", encode_1),
+        mock.patch.object(Stream, "write", write_1),
+    ):
+        yield
+
+
+def groups_of(payload: bytes) -> tuple[bytes, list[bytes]]:
+    """Split a neural payload of version 2 into its plan and groups."""
+    reader, groups = Reader(payload), []
+    plan = reader.take(3)
+    plan += reader.take(plan[2])
+    while reader.left:
+        groups.append(reader.take(reader.varint()))
+    return plan, groups
 
 
 # ---- streams our encoder writes -------------------------------------------------------------------------------------
@@ -350,7 +409,7 @@ def refused_envelopes() -> Iterator[Invalid]:
     yield "last-byte", "the last byte is missing", "Truncated", good[:-1]
     yield "byte-more", "one byte too many", "Corrupt", good + b"\0"
     yield "magic", "another magic", "Corrupt", b"ADBX" + good[4:]
-    yield "version", "version 2", "UnsupportedVersion", sealed(body, version=2)
+    yield "version-3", "version 3", "UnsupportedVersion", sealed(body, version=3)
     yield "codec", "codec 2", "Corrupt", sealed(body, codec=2)
     yield "checksum", "a wrong checksum", "Corrupt", good[:-1] + bytes([good[-1] ^ 1])
     yield "bit", "one flipped bit in the payload", "Corrupt", good[:-6] + bytes([good[-6] ^ 4]) + good[-5:]
@@ -529,6 +588,388 @@ def refused_networks() -> Iterator[Invalid]:
         yield f"neural-{name}", what, "Corrupt", data
 
 
+# ---- version 2: streams our encoder writes --------------------------------------------------------------------------
+
+
+def static_field() -> bytes:
+    """Make the file of a static field of 14 rows and 18 columns, some hills."""
+    y, x = np.meshgrid(np.arange(14), np.arange(18), indexing="ij")
+    hills = 900 * np.exp(-(((y - 5) / 3) ** 2) - ((x - 7) / 4) ** 2) + 300 * np.exp(-((y - 11) ** 2) - (x - 13) ** 2)
+    return static_file(np.round(hills + 40 * np.sin(1.7 * x) * np.cos(2.1 * y)).astype("<f4"))
+
+
+STATIC = hashlib.sha256(static_field()).hexdigest()
+
+
+def hilly(shape: tuple[int, ...], row: int = 0, column: int = 0) -> Array:
+    """Make a field that follows the static field from this row and column on."""
+    hills = np.load(io.BytesIO(static_field()))[row : row + shape[-2], column : column + shape[-1]]
+    return (smooth(shape, "<f8") - 0.0065 * hills).astype("<f4")
+
+
+def coded(
+    array: Array,
+    bound: Any,
+    axis: int | None = None,
+    reach: int = 2,
+    *,
+    taper: tuple[int, ...] = (),
+    weights: Callable[[int], Weights] | None = None,
+    fitted: bool = False,
+    smoothed: Array | None = None,
+    gains: Sequence[float] = (),
+    model: str | None = None,
+    **options: Any,
+) -> bytes:
+    """Encode by the neural path with this plan; with weights of so many references, this smoothing, these gains."""
+    layout, found = Layout.of(array), find_model(model)
+    chunk = Chunk(layout.frames(array), layout, Bound.parse(bound), tune="rmse" if taper else "bytes", **options)
+    forced = {(volume, "choose"): lambda *_: (axis, 0 if axis is None else reach)}
+    fixed = len(options.get("statics", ()))
+    if not fitted:
+        forced[volume, "fit"] = lambda target, valid, known: (
+            weights(len(known)) if weights else spread(len(known) - fixed, fixed)
+        )
+    if smoothed is not None:
+        forced[Smoothing, "fit"] = lambda *_, **__: Smoothing(smoothed)
+    if gains:
+        forced[regression, "static_gains"] = lambda *_: np.array(gains)
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(volume, "TAPER", taper or volume.TAPER))
+        for (where, name), function in forced.items():
+            stack.enter_context(mock.patch.object(where, name, function))
+        return chunk.neural(found)[0].write()
+
+
+def spread(references: int, statics: int) -> Weights:
+    """Give two rows of weights that suit smooth fields, and trust them: what so small fields are not worth fitting."""
+    near = [32, 32] if references == 2 else [36, 36, -4, -4, 1, -1, 2, -2][:references]
+    rows = [[*near, *[20 if references else 64] * statics], [*near, *[10 if references else 60] * statics]]
+    return Weights(np.array(rows, np.int8), np.array([100, 70], np.uint8))
+
+
+def rough(shape: tuple[int, ...]) -> Array:
+    """Make a field whose decoding errors are worth smoothing: noise of about the bound."""
+    return (smooth(shape, "<f8") + 0.3 * np.random.default_rng(4).normal(size=shape)).astype("<f4")
+
+
+def orders() -> Iterator[Valid]:
+    """Give orders of frames, and references."""
+    fine = {"abs": 0.05}
+    yield "v2-still", "one frame", coded(smooth((16, 21)), fine)
+    yield "v2-frames", "frames that are not ordered", coded(smooth((6, 10, 13)), fine)
+    yield "v2-hourly", "frames in dyadic order, two references", coded(smooth((9, 13, 16)), fine, 0, fitted=True)
+    yield "v2-hourly-4", "four references", coded(smooth((6, 12, 20)), fine, 0, 4)
+    yield "v2-hourly-8", "eight references, some stood in for", coded(smooth((9, 10, 12)), fine, 0, 8)
+    yield "v2-row", "one axis", coded(smooth((1, 31))[0], fine)
+    yield "v2-value", "no axis", coded(smooth((1, 1))[0, 0], fine)
+    yield "v2-hourly-chosen", "as the encoder chooses", encoded(smooth((5, 18, 22)), fine, "neural")
+    yield "v2-hourly-6", "six references, which our encoder does not choose", coded(smooth((7, 10, 12)), fine, 0, 6)
+    yield "v2-time", "ordered along the first of two leading axes", coded(smooth((5, 3, 9, 10)), fine, 0)
+    yield "v2-level", "ordered along the second of two leading axes", coded(smooth((3, 5, 9, 10)), fine, 1, 4)
+    yield "v2-middle", "ordered along the second of three axes", coded(smooth((2, 4, 3, 8, 9)), fine, 1)
+    yield "v2-axes", "axes of length 1 do not count", coded(smooth((1, 5, 1, 12, 1, 14)), fine, 0)
+    for shape in ((2, 9, 8), (5, 2, 2), (33, 2, 2), (33, 5, 4), (4, 3, 3), (7, 30, 2)):
+        name = "x".join(map(str, shape))
+        yield f"v2-shape-{name}", f"ordered frames, shape {shape}", coded(smooth(shape), fine, 0, 4)
+    around = smooth((3, 10, 32), wrap=True)
+    yield "v2-wrap", "ordered frames that wrap", coded(around, fine, 0, wrap=True)
+    yield "v2-format-1", "a model of format 1", coded(smooth((4, 9, 12)), fine, model=model_of("tiny"))
+
+
+def contents_2() -> Iterator[Valid]:
+    """Give masks, domains and paths in version 2."""
+    moving = smooth((4, 14, 18))
+    for hour, frame in enumerate(moving):
+        frame[2:8, 2 * hour : 2 * hour + 6] = np.nan
+    moving[2, 0, 0], moving[3, -1, -1] = np.nan, np.inf
+    yield "v2-mask", "a mask that moves, over a first pixel too", coded(moving, {"abs": 0.05}, 0)
+    for dtype, bound in (("<f2", {"abs": 0.5}), (">f4", "lossless"), (">f8", "lossless"), ("<f8", {"rel": 1e-5})):
+        name = f"{bound if isinstance(bound, str) else next(iter(bound))}-{'big' if dtype[0] == '>' else ''}{dtype[1:]}"
+        yield f"v2-{name}", f"ordered frames, {dtype}, {bound}", coded(smooth((3, 9, 12), dtype), bound, 0)
+    packed = (np.round(smooth((5, 12, 14), "<f8") / 0.01) * 0.01).astype("<f4")
+    yield "v2-lattice", "packed data, ordered frames", coded(packed, {"abs": 0.021}, 0)
+    fortran = np.asfortranarray(smooth((4, 3, 9, 10)))
+    yield "v2-fortran", "Fortran order, ordered along the second axis", coded(fortran, {"abs": 0.05}, 0)
+    yield "v2-escapes", "spikes in ordered frames", coded(spiky((3, 12, 14)), {"abs": 1e-3}, 0)
+    bounds = {"abs": [0.02, 0.05, 0.1, 0.3, 1.0], "axis": 1}
+    yield "v2-profile", "bounds along the ordered axis", coded(smooth((2, 5, 9, 12)), bounds, 1)
+    yield "v2-profile-other", "bounds along another axis than the ordered one", coded(smooth((3, 5, 8, 9)), bounds, 0)
+    rows = {"abs": np.geomspace(0.02, 1, 13).tolist(), "axis": -2}
+    yield "v2-profile-rows", "bounds along y, one frame", coded(smooth((13, 12)), rows)
+    yield "v2-profile-classical", "bounds along an axis, classical", encoded(smooth((13, 12)), rows, "classical")
+    yield "v2-classical", "classical in version 2", encoded(smooth((6, 5)), {"abs": 0.05}, "classical")
+    yield "v2-raw", "raw in version 2", encoded(smooth((3, 5)), "lossless", "raw")
+    yield "v2-constant", "constant in version 2", encoded(np.full((3, 5), 2.5, "<f4"), "lossless")
+
+
+def tapers() -> Iterator[Valid]:
+    """Give tapers, and smoothing."""
+    taper, loose = volume.TAPER, {"abs": 0.5}
+    yield "v2-taper", "a taper; a group too small to be smoothed", coded(smooth((20, 24)), loose, taper=taper)
+    yield "v2-taper-2x2", "first pixels have the last share", coded(smooth((5, 2, 2)), loose, 0, taper=taper)
+    yield "v2-taper-0d", "a taper and one value", coded(smooth((1, 1)), loose, taper=taper)
+    yield "v2-smooth", "a group large enough to be smoothed", coded(rough((127, 130)).astype("<f2"), loose, taper=taper)
+    with mock.patch.object(smoothing, "LEAST", 0):
+        hours = coded(rough((5, 14, 18)), loose, 0, taper=taper)
+        yield "v2-smooth-hourly", "smoothed frames as references", hours
+        around = rough((16, 32)) + smooth((16, 32), wrap=True) - smooth((16, 32))
+        yield "v2-smooth-wrap", "smoothing round the seam", coded(around, loose, taper=taper, wrap=True)
+        holey = coded(holes(rough((3, 14, 21))), loose, 0, taper=taper)
+        yield "v2-smooth-mask", "smoothing beside masked pixels", holey
+
+
+def statics() -> Iterator[Valid]:
+    """Give static fields."""
+    fine, here = {"abs": 0.05}, (Static(STATIC, 1, 2),)
+    still, hours = hilly((12, 14), 1, 2), hilly((5, 12, 14), 1, 2)
+    yield "v2-static", "one frame with a static field", coded(still, fine, gains=(-0.6,), statics=here)
+    yield "v2-static-frames", "frames that are not ordered", coded(hours, fine, gains=(-0.6,), statics=here)
+    yield "v2-static-hourly", "a static field beside references", coded(hours, fine, 0, gains=(-0.6,), statics=here)
+    taper = coded(hours, {"abs": 0.5}, 0, gains=(-0.06,), statics=here, taper=volume.TAPER)
+    yield "v2-static-taper", "a static field, references and a taper", taper
+
+
+# ---- version 2: valid streams our encoder never writes --------------------------------------------------------------
+
+
+def hand_made_2() -> Iterator[Valid]:
+    """Give streams of version 2 that a reader must take though our encoder never writes them."""
+    fine, rng = {"abs": 0.05}, np.random.default_rng(11)
+
+    def wild(rows: int, trust: Sequence[int]) -> Callable[[int], Weights]:
+        return lambda n: Weights(rng.integers(-128, 128, (rows, n)).astype(np.int8), np.array(trust, np.uint8))
+
+    field = smooth((4, 16, 18))
+    rows = coded(field, fine, 0, weights=wild(6, [0, 127, 3, 0, 60, 1]))
+    yield "hand-v2-rows", "six rows of any weights, some of trust 0", rows
+    yield (
+        "hand-v2-trust-0",
+        "the last row's trust is 0: first pixels in a chain",
+        coded(field, fine, 0, weights=wild(3, [90, 90, 0])),
+    )
+    yield "hand-v2-untrusted", "references that nothing uses", coded(field, fine, 0, weights=wild(1, [0]))
+    one = coded(smooth((12, 14)), fine, 0, 8)
+    yield "hand-v2-axis-of-one", "ordered along the one leading axis of length 1", one
+    for name, taper in (("rises", (1, 64)), ("swings", (64, 1, 50, 2, 64)), ("long", tuple(range(64, 32, -1)))):
+        data = coded(rough((2, 19, 18)), {"abs": 0.01}, 0, taper=taper)
+        yield f"hand-v2-taper-{name}", f"shares {taper}: marks in other steps, clipped", data
+    kinds = rng.integers(-128, 128, (smoothing.KINDS, smoothing.FEATURES)).astype(np.int8)
+    strong = coded(rough((3, 18, 17)), {"abs": 0.5}, 0, taper=(20, 30, 64, 10), smoothed=kinds)
+    yield "hand-v2-smooth-any", "any smoothing weights, clipped to what there is room for", strong
+    packed = (np.round(smooth((3, 12, 14), "<f8") / 0.01) * 0.01).astype("<f4")
+    with mock.patch.object(Chunk, "neural", _tapered(kinds)):
+        yield "hand-v2-taper-snap", "a taper where predictions are rounded to 64", coded(packed, {"abs": 0.021}, 0)
+    places = Static(STATIC, 0, 0), Static(STATIC, 2, 4), Static(STATIC, 0, 4), Static(STATIC, 2, 0)
+    four = coded(
+        hilly((3, 12, 14)), fine, 0, gains=(-0.6, 0.01, 1e12, -1e-300), statics=places, weights=wild(2, [9, 99])
+    )
+    yield "hand-v2-static-four", "four places in one file, gains from nothing to beyond every limit", four
+
+
+def _tapered(weights: Array) -> Callable[[Chunk, Any], tuple[Stream, bool]]:
+    """Chunk.neural, but with a taper in any domain."""
+
+    def neural(chunk: Chunk, model: Any) -> tuple[Stream, bool]:
+        frames, domain = chunk.target, chunk.domain
+        with mock.patch.object(Smoothing, "fit", return_value=Smoothing(weights)):
+            payload, decoded = volume.encode_frames(
+                frames,
+                valid=None,
+                step=domain.step,
+                snap=domain.snap,
+                wrap=chunk.wraps,
+                model=model,
+                taper=(50, 33, 21),
+            )
+        return chunk._predicted("neural", {"payload": payload}, decoded, bytes.fromhex(model.sha256))
+
+    return neural
+
+
+# ---- version 2: streams that must be refused ------------------------------------------------------------------------
+
+
+def with_groups(data: bytes, change: Callable[[bytes, list[bytes]], bytes]) -> bytes:
+    """Make another payload of a stream's plan and groups."""
+    return with_sections(data, payload=change(*groups_of(Stream.read(data).sections["payload"])))
+
+
+def with_plan(data: bytes, plan: bytes) -> bytes:
+    """Replace the plan of a neural payload."""
+    return with_groups(data, lambda _, groups: joined_groups(plan, groups))
+
+
+def with_group(data: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Change one group of a neural payload; its length follows."""
+
+    def changed(plan: bytes, groups: list[bytes]) -> bytes:
+        groups[number] = change(groups[number])
+        return joined_groups(plan, groups)
+
+    return with_groups(data, changed)
+
+
+def joined_groups(plan: bytes, groups: list[bytes], off: int = 0) -> bytes:
+    """Undo groups_of; the length before the last group is off by so much."""
+    heads = [write_varint(len(group) + off * (group is groups[-1])) for group in groups]
+    return plan + b"".join(head + group for head, group in zip(heads, groups, strict=True))
+
+
+def refused_plans() -> Iterator[Invalid]:
+    """Give broken plans, groups, weights and smoothing sections."""
+    fine = {"abs": 0.05}
+    good = coded(smooth((3, 2, 7, 8)), fine, 0)
+    plans = {
+        "plan-axis": ("the third of two leading axes is ordered", bytes([3, 2, 0])),
+        "plan-axis-255": ("axis 255", bytes([255, 2, 0])),
+        "plan-reach-odd": ("three references", bytes([1, 3, 0])),
+        "plan-reach-10": ("ten references", bytes([1, 10, 0])),
+        "plan-reach-0": ("an ordered axis without references", bytes([1, 0, 0])),
+        "plan-reach-alone": ("references without an ordered axis", bytes([0, 2, 0])),
+        "plan-share-0": ("a share of 0", bytes([1, 2, 2, 64, 0])),
+        "plan-share-65": ("a share of 65", bytes([1, 2, 2, 65, 64])),
+        "plan-shares-33": ("33 shares", bytes([1, 2, 33]) + bytes([64]) * 33),
+        "plan-cut": ("a taper cut off", bytes([1, 2, 32, 64])),
+    }
+    for name, (what, plan) in plans.items():
+        payload = plan if name == "plan-cut" else None
+        data = with_plan(good, plan) if payload is None else with_sections(good, payload=payload)
+        yield f"v2-{name}", what, "Corrupt", data
+    still = coded(smooth((8, 9)), fine)
+    cases = {
+        "payload-empty": ("no plan", with_sections(good, payload=b"")),
+        "payload-plan": ("a plan and no group", with_sections(good, payload=bytes([1, 2, 0]))),
+        "axis-of-one": ("the second of no leading axes is ordered", with_plan(still, bytes([2, 2, 0]))),
+        "group-long": ("a group's length too long", with_groups(good, lambda p, g: joined_groups(p, g, 1))),
+        "group-short": ("a group's length too short", with_groups(good, lambda p, g: joined_groups(p, g, -1))),
+        "group-padded": ("a group that does not fill its length", with_group(good, 1, lambda g: g + b"\0")),
+        "group-missing": ("the last group is missing", with_groups(good, lambda p, g: joined_groups(p, g[:-1]))),
+        "group-more": ("a group too many", with_groups(good, lambda p, g: joined_groups(p, [*g, g[-1]]))),
+        "rows-0": ("no rows of weights", with_group(good, 1, lambda g: b"\0" + g[1:])),
+        "rows-7": ("seven rows of weights", with_group(good, 1, lambda g: b"\7" + g[1:4] * 7 + g[4:])),
+        "trust-128": ("a trust of 128", with_group(good, 1, lambda g: g[:1] + b"\x80" + g[2:])),
+        "weights-cut": ("a group that ends in its weights", with_group(good, -1, lambda g: g[:3])),
+        "first-far": ("a first pixel beyond 2**38", with_group(still, 0, _far)),
+        "format-1-axis": ("references with a model of format 1", with_model_1(good)),
+    }
+    for name, (what, data) in cases.items():
+        yield f"v2-{name}", what, "Corrupt", data
+    loose, size = {"abs": 0.5}, smoothing.KINDS * smoothing.FEATURES
+    kinds = np.resize(np.arange(-128, 128), (smoothing.KINDS, smoothing.FEATURES)).astype(np.int8)
+    rounded = coded(smooth((8, 9)), loose, taper=volume.TAPER, smoothed=kinds)
+
+    def section(weights: bytes) -> Callable[[bytes], bytes]:
+        return lambda group: write_varint(len(weights)) + weights + group[1 + group[0] + (group[0] > 127) :]
+
+    for name, what, change in (
+        ("smooth-cut", "a group that ends in its smoothing section", lambda group: group[:20]),
+        ("smooth-fewer", "a smoothing weight is missing", section(b"\0" + bytes(size - 1))),
+        ("smooth-more", "a smoothing weight too many", section(b"\0" + bytes(size + 1))),
+        ("smooth-method", "smoothing weights packed by method 3", section(b"\3" + bytes(size))),
+        ("smooth-long", "a smoothing section longer than its group", lambda group: b"\xff\x7f" + group),
+    ):
+        yield f"v2-{name}", what, "Corrupt", with_group(rounded, 0, change)
+
+
+def _far(group: bytes) -> bytes:
+    """Put a first symbol of 2**40 into a group without weights or smoothing."""
+    start = _skip(group, 0)
+    return group[:start] + write_varint(2**41) + group[_skip(group, start) :]
+
+
+def with_model_1(data: bytes) -> bytes:
+    """Name the model of version 1, which sees no references."""
+    return dataclasses.replace(Stream.read(data), model=bytes.fromhex(model_of("tiny"))).write()
+
+
+def refused_statics() -> Iterator[Invalid]:
+    """Give broken sections `static`."""
+    here = Static(STATIC, 1, 2, -0.6)
+    good = coded(hilly((12, 14), 1, 2), {"abs": 0.05}, gains=(-0.6,), statics=(here,))
+    moved = dataclasses.replace
+    one = write_statics((here,))[1:]
+    lists = {
+        "0": ("no static field", b"\0"),
+        "5": ("five static fields", b"\5" + one * 5),
+        "fewer": ("fewer static fields than announced", b"\2" + one),
+        "more": ("more static fields than announced", b"\1" + one * 2),
+        "cut": ("a gain cut off", b"\1" + one[:-1]),
+        "empty": ("an empty section", b""),
+        "gain-nan": ("a gain of NaN", write_statics((moved(here, gain=np.nan),))),
+        "gain-inf": ("an infinite gain", write_statics((moved(here, gain=np.inf),))),
+        "row": ("a row beyond the field", write_statics((moved(here, y=3),))),
+        "column": ("a column beyond the field", write_statics((moved(here, x=5),))),
+        "row-far": ("row 2**31 + 1", write_statics((moved(here, y=2**31 + 1),))),
+    }
+    for name, (what, section) in lists.items():
+        yield f"v2-static-{name}", what, "Corrupt", with_sections(good, static=section)
+    nobody = write_statics((moved(here, sha256=bytes(range(32)).hex()),))
+    yield "v2-static-unknown", "a static field that nobody has", "ModelNotFound", with_sections(good, static=nobody)
+    yield "v2-static-none", "weights of a static field, and no section", "Corrupt", with_sections(good, static=None)
+    plain = coded(smooth((8, 9)), {"abs": 0.05})
+    yield "v2-static-unused", "a section, and no weights", "Corrupt", with_sections(plain, static=b"\1" + one)
+    yield "v2-format-1-static", "a static field with a model of format 1", "Corrupt", with_model_1(good)
+    yield "v2-static-in-1", "section static in version 1", "Corrupt", sealed(body_of(good), version=1)
+    flat = encoded(smooth((8, 9)), {"abs": 0.05}, "classical")
+    yield "v2-static-classical", "section static on the classical path", "Corrupt", raw_sections(flat, {7: b"\1" + one})
+
+
+def body_of(data: bytes) -> bytes:
+    """Give what lies between length and checksum."""
+    return data[_skip(data, 6) : -4]
+
+
+def raw_sections(data: bytes, added: dict[int, bytes]) -> bytes:
+    """Add sections, by their ids, that the stream has no use for."""
+    stream = Stream.read(data)
+    size = sum(map(len, stream.sections.values())) + sum(
+        1 + len(write_varint(len(s))) for s in stream.sections.values()
+    )
+    header = body_of(data)[: -size - 1]
+    table = {5: stream.sections["payload"], **added}
+    heads = b"".join(bytes([number]) + write_varint(len(part)) for number, part in sorted(table.items()))
+    bodies = b"".join(part for _, part in sorted(table.items()))
+    return sealed(header + bytes([len(table)]) + heads + bodies, version=2)
+
+
+def refused_profiles() -> Iterator[Invalid]:
+    """Give broken bounds along an axis."""
+    f64 = struct.Struct("<d").pack
+    part = bytes([1, 1, 0]) + bytes(6)
+    bounds = pack(np.array([0.5, 2.0]).view(np.uint8).reshape(2, 8).T.tobytes())
+
+    def changed(
+        bound: bytes = b"\3\0", domain: bytes = b"\5\3", bounds: bytes | None = bounds, version: int = 2
+    ) -> bytes:
+        table = bytes([1, 5, len(part)]) if bounds is None else bytes([2, 5, len(part), 6, len(bounds)])
+        return sealed(b"\2\0\2\2\2\3" + bound + domain + table + part + (bounds or b""), version=version)
+
+    def planes_of(*sizes: float) -> bytes:
+        return b"\0" + np.array(sizes).view(np.uint8).reshape(-1, 8).T.tobytes()
+
+    cases = {
+        "axis": ("bounds along the third of two axes", changed(bound=b"\3\2")),
+        "shave-0": ("a shave of 0", changed(domain=b"\5\0")),
+        "shave-53": ("a shave of 53", changed(domain=b"\5\x35")),
+        "bound": ("bound profile, domain abs", changed(domain=b"\1" + f64(0.01), bounds=None)),
+        "domain": ("domain profile, bound abs", changed(bound=b"\1" + f64(0.5))),
+        "section": ("domain profile without section bounds", changed(bounds=None)),
+        "section-alone": (
+            "section bounds in domain abs",
+            changed(bound=b"\1" + f64(0.5), domain=b"\1" + f64(0.01)),
+        ),
+        "zero": ("a bound of 0 in the list", changed(bounds=planes_of(0.5, 0.0))),
+        "nan": ("a bound of NaN in the list", changed(bounds=planes_of(np.nan, 0.5))),
+        "inf": ("an infinite bound in the list", changed(bounds=planes_of(0.5, np.inf))),
+        "fewer": ("one bound for two rows", changed(bounds=planes_of(0.5))),
+        "more": ("three bounds for two rows", changed(bounds=planes_of(0.5, 0.5, 0.5))),
+        "in-1": ("a profile in version 1", changed(version=1)),
+    }
+    for name, (what, data) in cases.items():
+        yield f"v2-profile-{name}", what, "Corrupt", data
+
+
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
@@ -543,14 +984,59 @@ def _json(about: dict[str, Any]) -> bytes:
     return (json.dumps(about, indent=1, sort_keys=True) + "\n").encode()
 
 
-def all_vectors() -> Iterator[tuple[str, Files]]:
-    """Give every vector's folder and files."""
-    for source in (layouts, contents, networks, hand_made):
+Sources = tuple[tuple[Callable[[], Iterator[Valid]], ...], tuple[Callable[[], Iterator[Invalid]], ...]]
+VERSION_1: Sources = (
+    (layouts, contents, networks, hand_made),
+    (refused_envelopes, refused_headers, refused_payloads, refused_networks),
+)
+VERSION_2: Sources = (
+    (orders, contents_2, tapers, statics, hand_made_2),
+    (refused_plans, refused_statics, refused_profiles),
+)
+
+
+def vectors_of(sources: Sources) -> Iterator[tuple[str, Files]]:
+    """Give the folder and files of each vector of some sources."""
+    for source in sources[0]:
         for name, what, data in source():
             yield f"valid/{name}", files_of(what, data)
-    for refused in (refused_envelopes, refused_headers, refused_payloads, refused_networks):
+    for refused in sources[1]:
         for name, what, error, data in refused():
             yield f"invalid/{name}", {"stream.bin": data, "about.json": _json({"what": what, "error": error})}
+
+
+def all_vectors() -> Iterator[tuple[str, Files]]:
+    """Give every vector's folder and files."""
+    with version_1():
+        yield from vectors_of(VERSION_1)
+    with default_model(model_of("v2-still")):
+        if not find_model().sees_references:
+            raise SystemExit("vectors of version 2 need a shipped model of format 2")
+        yield from vectors_of(VERSION_2)
+
+
+def agrees(files: Files, decoder: Any, folders: list[Path]) -> bool:
+    """Whether the reference decoder gives the array, or the error, that a vector says."""
+    try:
+        array = decoder.decode(files["stream.bin"], folders)
+    except decoder.InvalidError as problem:
+        return bool(type(problem).__name__ == json.loads(files["about.json"]).get("error"))
+    if "array.npy" not in files:
+        return False
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue() == files["array.npy"]
+
+
+def load_decoder() -> Any:
+    """Import reference_decoder.py from beside this file."""
+    spec = importlib.util.spec_from_file_location("adiabat_reference_decoder", HERE / "reference_decoder.py")
+    if spec is None or spec.loader is None:
+        raise ImportError("reference_decoder.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def write(folder: Path, files: Files) -> str:
@@ -569,16 +1055,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--into", type=Path, default=VECTORS)
     into = parser.parse_args().into
-    done: dict[str, list[str]] = {"new": [], "same": [], "differs": []}
+    folders = [into / "models", SHIPPED]
+    named = [part for part in os.environ.get("ADIABAT_MODELS", "").split(os.pathsep) if part]
+    os.environ["ADIABAT_MODELS"] = os.pathsep.join([*named, str(into / "models")])
+    folders += map(Path, named)
+    decoder = load_decoder()
+    done: dict[str, list[str]] = {"new": [], "same": [], "differs": [], "wrong": []}
+    static = into / "models" / f"{STATIC}.npy"
+    if not static.exists():
+        static.parent.mkdir(parents=True, exist_ok=True)
+        static.write_bytes(static_field())
     for name, files in all_vectors():
-        done[write(into / name, files)].append(name)
+        good = (into / name).exists() or agrees(files, decoder, folders)
+        done[write(into / name, files) if good else "wrong"].append(name)
     print(f"{len(done['new'])} written, {len(done['same'])} there already and the same")
     for name in done["differs"]:
         print(f"not overwritten, though now different: {name}", file=sys.stderr)
+    for name in done["wrong"]:
+        print(f"not written, since the reference decoder disagrees: {name}", file=sys.stderr)
     if into == VECTORS:
         chapter = subprocess.run([sys.executable, HERE / "make_walkthrough.py"], check=True, capture_output=True).stdout
         (HERE / "walkthrough.md").write_bytes(chapter)
-    return int(bool(done["differs"]))
+    return int(bool(done["differs"] or done["wrong"]))
 
 
 if __name__ == "__main__":

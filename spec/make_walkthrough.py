@@ -99,34 +99,39 @@ def traced(decoder: Any, data: bytes) -> tuple[list[str], list[dict[str, Any]], 
         table = int(self.tables[region, context - 12 * max(0, (context // 3 - 28) // 4)])
         where = f"pass {passes[-1]['name']} at spacing {passes[-1]['spacing']}" if passes else "first pixels"
         if count:
-            runs.append(f"| {where} | {context} | {table} | {before:016x} | {', '.join(map(str, symbols))} |")
+            runs.append(f"| {where} | {context} | {table} | {before:016x} | {listed(symbols)} |")
         return symbols
 
-    def note_gather(values: Any, symbols: Any, name: str, linear: Any, step: int, level: int) -> Any:
-        result = gather(values, symbols, name, linear, step, level)
-        passes.append({"name": name, "spacing": 1 << level // 14, "values": values, "gathered": result})
+    def note_gather(values: Any, marks: Any, seen: Any, net: Any, name: str, step: int, power: int) -> Any:
+        result = gather(values, marks, seen, net, name, step, power)
+        passes.append({"name": name, "spacing": 1 << power, "values": values, "gathered": result})
         return result
 
-    def note_settle(network: Any, gathered: Any, snap: int) -> Any:
-        result = settle(network, gathered, snap)
-        passes[-1].update(network=network, mean=result[0], context=result[1])
+    def note_settle(network: Any, gathered: Any, seen: Any, snap: int) -> Any:
+        result = settle(network, gathered, seen, snap)
+        passes[-1].update(network=network, prediction=result[0], context=result[1])
         return result
 
     decoder.Symbols.read, decoder.gather, decoder.settle = note_read, note_gather, note_settle
     return runs, passes, decoder.decode(data, [MODELS])
 
 
+def listed(numbers: Any) -> str:
+    """Numbers with commas between."""
+    return ", ".join(map(str, numbers))
+
+
 def one_target(passes: list[dict[str, Any]]) -> str:
     """Show every number of the first target of the last pass."""
     last = passes[-1]
-    inputs, base, scale, octave = last["gathered"]
+    gathered = last["gathered"]
     return "\n".join(
         [
             f"    stencil values  {' '.join(map(str, last['values'][:, 0]))}",
-            f"    base, scale, octave  {base[0]} {scale[0]} {octave[0]}",
-            f"    inputs  {' '.join(map(str, inputs[0]))}",
+            f"    base, scale, octave  {gathered.base[0]} {gathered.scale[0]} {gathered.octave[0]}",
+            f"    inputs  {' '.join(map(str, gathered.inputs[0]))}",
             f"    outputs  {' '.join(map(str, last['network'][0]))}",
-            f"    mean, context  {last['mean'][0]} {last['context'][0]}",
+            f"    prediction, context  {last['prediction'][0]} {last['context'][0]}",
         ]
     )
 
@@ -137,13 +142,13 @@ def main() -> int:
     folders = HERE / "vectors" / "valid"
     data = (folders / "tiny" / "stream.bin").read_bytes()
     runs, passes, array = traced(decoder, data)
-    means = [
-        f"| {p['name']} | {p['spacing']} | {', '.join(map(str, p['mean']))} | {', '.join(map(str, p['context']))} |"
+    predictions = [
+        f"| {p['name']} | {p['spacing']} | {listed(p['prediction'])} | {listed(p['context'])} |"
         for p in passes
-        if len(p["mean"])
+        if len(p["prediction"])
     ]
     rows = "\n".join("    " + " ".join(f"{value:12.7f}" for value in row) for row in array)
-    parts = dump(neural_bytes(data).rows), one_target(passes), "\n".join(means), "\n".join(runs), rows
+    parts = dump(neural_bytes(data).rows), one_target(passes), "\n".join(predictions), "\n".join(runs), rows
     print(TEXT.format(*parts, classical(folders)))
     return 0
 
@@ -172,19 +177,19 @@ Two vectors taken apart. This chapter is written by `make_walkthrough.py`, from 
 
 ## A neural stream: vectors/valid/tiny
 
-A `float32` array of 4 rows and 5 columns under the absolute bound 0.5. [stream](stream.md) explains the header,
-[pyramid](pyramid.md) and [entropy](entropy.md) the payload.
+A `float32` array of 4 rows and 5 columns under the absolute bound 0.5, in version 1. [stream](stream.md) explains the
+header, [pyramid](pyramid.md) and [entropy](entropy.md) the payload.
 
 {0}
 
 The frame has 4 rows and 5 columns, so the spacings are 4, 2 and 1. Passes without a target (D and B at
 spacing 4) do nothing. `step` is 256, `snap` 1. In fine units:
 
-| pass | spacing | means | contexts |
+| pass | spacing | predictions | contexts |
 |---|---|---|---|
 {2}
 
-The first target of the last pass, at row 1 and column 0, in all its numbers ([pyramid](pyramid.md), sections 3 and 4;
+The first target of the last pass, at row 1 and column 0, in all its numbers ([pyramid](pyramid.md), sections 4 and 5;
 inputs are bytes, zero is 128):
 
 {1}
@@ -195,7 +200,7 @@ The runs, with the state of the words before each. The first state is the last t
 |---|---|---|---|---|
 {3}
 
-After the last run the state is 0 and no word is left, as it MUST be. A value is `mean + 256 symbol`;
+After the last run the state is 0 and no word is left, as it MUST be. A value is `prediction + 256 symbol`;
 times `unit`, rounded to float32, this is the array:
 
 {4}

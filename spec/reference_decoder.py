@@ -19,8 +19,8 @@ import sys
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +151,14 @@ def unfold(folded: NDArray[np.uint64]) -> Integers:
 
 @dataclass
 class Stream:
-    """Header and sections."""
+    """Header and sections; of a bound along an axis (domain profile) that axis."""
 
+    version: int
     path: str
     flags: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    axis: int | None
     domain: str
     parameters: list[float]
     limits: list[float | None]
@@ -169,11 +171,16 @@ class Stream:
         axes = [1, 1, *(length for length in self.shape if length != 1)]
         return math.prod(axes[:-2]), axes[-2], axes[-1]
 
+    @property
+    def leading(self) -> list[int]:
+        """Lengths of the axes that count frames; one axis of length 1 if there are none."""
+        return [length for length in self.shape if length != 1][:-2] or [1]
+
 
 def envelope(data: bytes) -> bytes:
     """Check magic, version, codec, length and checksum; return header, section table and sections."""
     require(b"ADBT".startswith(data[:4]), "expected the magic ADBT")
-    if len(data) > 4 and data[4] != 1:
+    if len(data) > 4 and data[4] not in (1, 2):
         raise UnsupportedVersion(f"version {data[4]}")
     require(len(data) < 6 or data[5] == 1, "expected codec 1")
     if not any(byte < 128 for byte in data[6:15]):
@@ -192,11 +199,13 @@ PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural"}
 DTYPES = {1: "f2", 2: "f4", 3: "f8"}
 DOMAINS = {0: ("none", ""), 1: ("abs", "d"), 2: ("lattice", "ddv"), 3: ("ordered", ""), 4: ("log", "v")}
 SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low words", 5: "payload"}
+DOMAINS_2 = {**DOMAINS, 5: ("profile", "v")}  # of version 2
+SECTIONS_2 = {**SECTIONS, 6: "bounds", 7: "static"}
 
 
 def parse(data: bytes) -> Stream:
     """Bytes -> header and sections."""
-    cursor = Cursor(envelope(data))
+    cursor, version = Cursor(envelope(data)), data[4]
     path, flags, code, dimensions = cursor.u8(), cursor.u8(), cursor.u8(), cursor.u8()
     require(path in PATHS and flags < 16 and code & 127 in DTYPES and dimensions <= 32, "header")
     shape = tuple(cursor.varint() for _ in range(dimensions))
@@ -204,11 +213,10 @@ def parse(data: bytes) -> Stream:
     predicted = path in (2, 3)
     require(elements <= 2**31, "more than 2**31 elements")
     require(not predicted or elements <= 65536 * len(data), "more than 65536 elements a byte")
-    bound = cursor.u8()
-    require(bound <= 2 and (bound == 0 or cursor.f64() > 0), "bound")
-    number = cursor.u8()
-    require(number in DOMAINS and (number != 0) == predicted, "domain")
-    domain, kinds = DOMAINS[number]
+    axis = read_bound(cursor, version)
+    domains, number = DOMAINS if version == 1 else DOMAINS_2, cursor.u8()
+    require(number in domains and (number != 0) == predicted, "domain")
+    domain, kinds = domains[number]
     parameters = [cursor.f64() if kind == "d" else cursor.varint(2**31 - 1) for kind in kinds]
     require("d" not in kinds or parameters[0] > 0, "unit or spacing")
     lowest = cursor.f64() if flags & 4 else None
@@ -216,19 +224,29 @@ def parse(data: bytes) -> Stream:
     require(lowest is None or highest is None or lowest <= highest, "range")
     model = cursor.take(32).hex() if path == 3 else ""
     dtype = np.dtype("<>"[code >> 7] + DTYPES[code & 127])
-    sections = section_table(cursor)
+    sections = section_table(cursor, SECTIONS if version == 1 else SECTIONS_2)
     limits = [lowest, highest]
-    return Stream(PATHS[path], flags, dtype, shape, domain, parameters, limits, model, sections)
+    return Stream(version, PATHS[path], flags, dtype, shape, axis, domain, parameters, limits, model, sections)
 
 
-def section_table(cursor: Cursor) -> dict[str, bytes]:
+def read_bound(cursor: Cursor, version: int) -> int | None:
+    """Read the bound; of a profile return its axis. Sizes are informative."""
+    bound = cursor.u8()
+    require(bound <= (2 if version == 1 else 3), "bound")
+    if bound == 3:
+        return cursor.u8()
+    require(bound == 0 or cursor.f64() > 0, "size of the bound")
+    return None
+
+
+def section_table(cursor: Cursor, names: dict[int, str]) -> dict[str, bytes]:
     """Section table and bodies."""
     table: list[tuple[int, int]] = []
     for _ in range(cursor.u8()):
         number = cursor.u8()
-        require(number in SECTIONS and (not table or number > table[-1][0]), "section ids")
+        require(number in names and (not table or number > table[-1][0]), "section ids")
         table.append((number, cursor.varint()))
-    sections = {SECTIONS[number]: cursor.take(size) for number, size in table}
+    sections = {names[number]: cursor.take(size) for number, size in table}
     cursor.end()
     require("payload" in sections, "no payload")
     return sections
@@ -325,7 +343,7 @@ OCTAVE = np.array(
 
 def step_and_snap(stream: Stream) -> tuple[int, int]:
     """Quantisation step, and what predictions are rounded to, in fine units."""
-    if stream.domain == "abs":
+    if stream.domain in ("abs", "profile"):
         return 256, 1
     steps = 0 if stream.domain == "ordered" else int(stream.parameters[-1])
     return 64 * (2 * steps + 1), 64
@@ -338,6 +356,8 @@ def to_values(stream: Stream, fine: Integers, dtype: np.dtype[Any]) -> NDArray[A
         return reorder(ordered_integers(stream, k, dtype), dtype)
     if stream.domain == "abs":
         wide = fine.astype(np.float64) * stream.parameters[0]
+    elif stream.domain == "profile":
+        wide = fine.astype(np.float64) * profile_units(stream)
     elif stream.domain == "lattice":
         wide = k.astype(np.float64) * stream.parameters[0]
         wide += stream.parameters[1]
@@ -351,6 +371,17 @@ def to_values(stream: Stream, fine: Integers, dtype: np.dtype[Any]) -> NDArray[A
         if limit is not None:
             values[beyond(values, dtype.type(limit))] = dtype.type(limit)
     return values
+
+
+def profile_units(stream: Stream) -> NDArray[np.float64]:
+    """Domain profile: the unit of each pixel of (frame, y, x), by its index along the axis."""
+    assert stream.axis is not None
+    length, behind = stream.shape[stream.axis], stream.shape[stream.axis + 1 :]
+    patterns = planes(unpack(stream.sections["bounds"], 8 * length), 8, length)
+    bounds = patterns.view(np.float64)
+    require(np.isfinite(bounds).all() and (bounds > 0).all(), "bounds")
+    units = bounds * (1 - 2.0 ** -stream.parameters[0]) / 128
+    return np.broadcast_to(units.reshape(-1, *(1 for _ in behind)), stream.shape).reshape(stream.frames)
 
 
 def exponential(k: Integers) -> NDArray[np.float64]:
@@ -419,7 +450,7 @@ class Net:
 
 @dataclass
 class Model:
-    """Six networks by name, and for each frequency table the 97 sums of its first 0, 1, ... 96 frequencies."""
+    """Networks by name, and for each frequency table the 97 sums of its first 0, 1, ... 96 frequencies."""
 
     nets: dict[str, Net]
     cumulative: list[list[int]]
@@ -438,6 +469,27 @@ def find_model(digest: str, folders: Iterable[str | Path]) -> Model:
     raise ModelNotFound(digest)
 
 
+def find_static(digest: str, folders: Iterable[str | Path]) -> NDArray[np.float32]:
+    """Find the static field with this SHA-256: (y, x)."""
+    for folder in folders:
+        path = Path(folder) / f"{digest}.npy"
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        if len(data) > 256 << 20 or hashlib.sha256(data).hexdigest() != digest:
+            raise ModelMismatch(f"{path}: too large, or not what its name says")
+        try:
+            field = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, EOFError) as problem:
+            raise ModelMismatch(f"{path}: {problem}") from problem
+        if field.dtype != np.dtype("<f4") or field.ndim != 2 or not field.flags.c_contiguous:
+            raise ModelMismatch(f"{path}: {field.dtype} of {field.ndim} axes")
+        if not np.isfinite(field).all():
+            raise ModelMismatch(f"{path}: not finite")
+        return np.asarray(field)
+    raise ModelNotFound(digest)
+
+
 def read_package(data: bytes) -> Model:
     """Bytes of a package -> model; ValueError where it breaks a rule."""
     with zipfile.ZipFile(io.BytesIO(data)) as package:
@@ -446,9 +498,10 @@ def read_package(data: bytes) -> Model:
             raise ValueError("more than 8 MiB")
         parts = {entry.filename: package.read(entry) for entry in package.infolist()}
     manifest = json.loads(parts["manifest.json"])
-    if manifest["format"] != 1:
+    if manifest["format"] not in (1, 2):
         raise ValueError(f"format {manifest['format']}")
-    nets = {name: read_net(name, parts, manifest["nets"][name]["shifts"]) for name in NETS}
+    names = NETS if manifest["format"] == 1 else NETS + SIDE_NETS
+    nets = {name: read_net(name, parts, manifest["nets"][name]["shifts"]) for name in names}
     frequencies = array(parts, "frequencies.npy", np.uint32, 2)
     if frequencies.shape != (96, 96) or (frequencies < 1).any() or (frequencies.sum(1) != 1 << 24).any():
         raise ValueError("frequencies")
@@ -469,7 +522,8 @@ def read_net(name: str, parts: dict[str, bytes], shifts: list[int]) -> Net:
     linear = array(parts, f"{name}/linear.npy", np.int16, 1)
     if len(linear) != len(PASSES[name[0]][2]):
         raise ValueError(f"{name}: {len(linear)} linear weights")
-    layers, width = [], (len(linear) + 12 + 7) // 8 * 8
+    inputs = len(linear) + (20 if name.endswith("-side") else 12)
+    layers, width = [], (inputs + 7) // 8 * 8
     for number, shift in enumerate(shifts):
         weight = array(parts, f"{name}/weight{number}.npy", np.int8, 2)
         size = np.abs(weight)
@@ -579,10 +633,135 @@ def read_escapes(data: bytes) -> Integers:
     return unfold(folded)
 
 
-# ---- pyramid.md: lattice --------------------------------------------------------------------------------------------
+# ---- pyramid.md: plan, order and groups -----------------------------------------------------------------------------
 
 NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
-LIMIT, GROUP, BAND = 2**38, 2**21, 2**16
+SIDE_NETS = tuple(f"{name}-side" for name in NETS)
+LIMIT, BAND = 2**38, 2**16
+GROUP = {1: 2**21, 2: 2**19}  # by version: pixels of a group
+FIRST = 31  # first pixels count as of the spacing 2**31, coarser than any
+
+
+@dataclass
+class Rules:
+    """What holds for the whole chunk: step and snap of the domain, wrap, the plan's taper."""
+
+    step: int
+    snap: int
+    wrap: bool
+    taper: tuple[int, ...] = ()
+
+    def step_at(self, power: int) -> int:
+        """Quantisation step at the spacing 2**power."""
+        if not self.taper:
+            return self.step
+        return max(1, self.step * self.taper[min(power, len(self.taper) - 1)] >> 6)
+
+
+@dataclass
+class Plan:
+    """The ordered axis, counted from 1, or 0; number of references; taper."""
+
+    axis: int = 0
+    reach: int = 0
+    taper: tuple[int, ...] = ()
+
+
+def read_plan(cursor: Cursor, leading: list[int]) -> Plan:
+    """Plan of a payload of version 2."""
+    axis, reach = cursor.u8(), cursor.u8()
+    taper = tuple(cursor.take(cursor.u8()))
+    require(axis <= len(leading), "ordered axis")
+    require(reach in (2, 4, 6, 8) if axis else reach == 0, "number of references")
+    require(len(taper) <= 32 and all(1 <= share <= 64 for share in taper), "taper")
+    return Plan(axis, reach, taper)
+
+
+@dataclass
+class Order:
+    """How frames lie along the ordered axis: its length, and frames from one position to the next."""
+
+    length: int
+    inner: int
+    outer: int
+
+    @classmethod
+    def of(cls, leading: list[int], axis: int) -> Order:
+        """Order of a plan; frames that are not ordered have an axis of one position."""
+        length, inner = (leading[axis - 1], math.prod(leading[axis:])) if axis else (1, 1)
+        return cls(length, inner, math.prod(leading) // (length * inner))
+
+    def stages(self) -> Iterator[tuple[int, Integers]]:
+        """Distance and frames of each stage."""
+        for h in (0, *(1 << p for p in reversed(range((self.length - 1).bit_length())))):
+            positions = range(h, self.length, 2 * h) if h else [0]
+            o, t, i = np.meshgrid(np.arange(self.outer), positions, np.arange(self.inner), indexing="ij")
+            yield h, ((o * self.length + t) * self.inner + i).reshape(-1)
+
+    def references(self, frames: Integers, h: int, reach: int) -> list[Integers]:
+        """References of frames of a stage of distance h: the first of each frame, the second of each, ..."""
+        if h == 0:
+            return []
+        t, out = frames // self.inner % self.length, []
+        for away in (-1, 1, -3, 3, -5, 5, -7, 7)[:reach]:
+            there = t + away * h
+            there = np.where((there >= 0) & (there < self.length), there, t - h)
+            out.append(frames + (there - t) * self.inner)
+        return out
+
+
+# ---- pyramid.md: references -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Side:
+    """What a spacing, or one lattice's neighbours on it, knows of references."""
+
+    mean: Integers
+    change: Integers
+    pulse: Integers
+    trust: int
+    distance: int
+
+
+@dataclass
+class References:
+    """Of one group: values of references and static fields, (frame, y, x) each, |marks|, rows (trust, weights)."""
+
+    distance: int
+    values: list[Integers]
+    marks: list[Integers]
+    rows: list[tuple[int, list[int]]]
+
+    def at(self, power: int) -> Side | None:
+        """Mean, change and pulse on the lattice of spacing 2**power; None if the spacing is coded without."""
+        trust, weights = self.rows[min(power, len(self.rows) - 1)]
+        if trust == 0:
+            return None
+        lattice = np.s_[:, :: 1 << power, :: 1 << power]
+        values = [value[lattice] for value in self.values]
+        total = np.sum([weight * value for weight, value in zip(weights, values, strict=True)], axis=0)
+        mean = np.clip(total + 32 >> 6, -LIMIT, LIMIT)
+        if not self.marks:
+            return Side(mean, np.zeros_like(mean), np.zeros_like(mean), trust, self.distance)
+        pulse = np.abs(self.marks[0][lattice]) + np.abs(self.marks[1][lattice])
+        return Side(mean, values[1] - values[0], pulse, trust, self.distance)
+
+
+def read_weights(cursor: Cursor, n: int) -> list[tuple[int, list[int]]]:
+    """Rows of trust and n weights."""
+    count = cursor.u8()
+    require(1 <= count <= 6, "rows of weights")
+    rows = []
+    for _ in range(count):
+        trust, weights = cursor.u8(), np.frombuffer(cursor.take(n), np.int8)
+        require(trust <= 127, "trust")
+        rows.append((trust, weights.tolist()))
+    return rows
+
+
+# ---- pyramid.md: lattices and passes --------------------------------------------------------------------------------
+
 ODD, EVEN = (-3, -1, 1, 3), (-2, 0, 2)
 CROSS = {(dy, dx) for dy in EVEN for dx in ODD} | {(dy, dx) for dy in ODD for dx in EVEN}
 PASSES = {  # row and column of the targets' parity, and the stencil
@@ -597,15 +776,24 @@ def stencil(name: str) -> list[tuple[int, int]]:
     return sorted(PASSES[name][2], key=lambda o: (o[0] ** 2 + o[1] ** 2, o))
 
 
+def powers(height: int, width: int) -> Iterator[int]:
+    """Exponents of the spacings, coarsest first."""
+    return reversed(range(max(height - 1, width - 1).bit_length()))
+
+
 def origin(length: int, parity: int, rows: int, wrap: bool) -> Integers:
     """Where rows -2 .. rows + 1 of a padded part come from."""
     position = 2 * np.arange(-2, rows + 2) + parity
     if wrap:
         return (position % length - parity) // 2
+    return np.maximum(mirrored(position, length) - parity, 0) // 2
+
+
+def mirrored(position: Integers, length: int) -> Integers:
+    """Positions mirrored about the first and last of `length`."""
     period = max(2 * (length - 1), 1)
     position = np.abs(position) % period
-    mirrored: Integers = np.maximum(np.minimum(position, period - position) - parity, 0) // 2
-    return mirrored
+    return np.minimum(position, period - position) if length > 1 else position
 
 
 def pad(lattice: Integers, parity: tuple[int, int], wrap: bool) -> Integers | None:
@@ -636,7 +824,7 @@ def neighbours(lattice: Integers, name: str, wrap: bool) -> Integers:
     return np.stack(out)
 
 
-# ---- pyramid.md: gather, settle -------------------------------------------------------------------------------------
+# ---- pyramid.md: inputs of the network ------------------------------------------------------------------------------
 
 
 def bit_length(value: Integers) -> Integers:
@@ -655,44 +843,96 @@ def clip127(value: Integers) -> Integers:
     return np.clip(value, -127, 127)
 
 
-def gather(values: Integers, symbols: Integers, name: str, linear: Integers, step: int, level: int) -> list[Integers]:
-    """Stencil values and symbols (n, targets) -> network inputs, base, scale, octave."""
+@dataclass
+class Gathered:
+    """Inputs of the network (targets, m), and what settles its outputs: base, scale and octave of each target."""
+
+    inputs: Integers
+    base: Integers
+    scale: Integers
+    octave: Integers
+
+
+Seen = tuple[Side, Side]  # at the stencil (n, targets), and at the targets themselves
+
+
+def gather(v: Integers, u: Integers, seen: Seen | None, net: Net, name: str, step: int, power: int) -> Gathered:
+    """Stencil values and marks (n, targets), and what is seen of references -> inputs."""
     dy, dx = np.array(stencil(name), np.int64).T[:, :, None]
-    n = len(values)
-    centre = values[:4].sum(0) >> 2
-    d = values - centre
-    slope_y = (d * dy).sum(0) * (65536 // int((dy * dy).sum())) >> 16
-    slope_x = (d * dx).sum(0) * (65536 // int((dx * dx).sum())) >> 16
-    d = d - slope_y * dy - slope_x * dx
-    base = centre + ((d * linear[:, None]).sum(0) + 2**13 >> 14)
+    n = len(v)
+    centre = v[:4].sum(0) >> 2
+    e = v - centre
+    slope_y = (e * dy).sum(0) * (65536 // int((dy * dy).sum())) >> 16
+    slope_x = (e * dx).sum(0) * (65536 // int((dx * dx).sum())) >> 16
+    d = e - slope_y * dy - slope_x * dx
+    base = centre + ((d * net.linear[:, None]).sum(0) + 2**13 >> 14)
     scale = (np.abs(d).sum(0) * (65536 // n) >> 16) + (step >> 2) + 1
-    shift = np.maximum(bit_length(scale) - 16, 0)
-    inverse = 2**32 // (scale >> shift)
+    z = np.maximum(bit_length(scale) - 16, 0)
+    inverse = 2**32 // (scale >> z)
     octave = log8(scale) - log8(np.array([step]))
     slope = log8(np.abs(slope_y) + np.abs(slope_x) + 1) - log8(scale)
-    near, wide, far = (log8(1 + np.abs(symbols[part]).sum(0)) for part in (slice(4), slice(4, 12), slice(12, n)))
-    signed = [
-        clip127((d >> shift) * inverse + 2**26 >> 27),
-        clip127(np.stack([octave, 4 * octave, slope, np.full_like(octave, level)])),
-        clip127(symbols[:4] * step * inverse >> 27 + shift),
-        np.stack([near, wide, far, np.full_like(octave, 127)]),
-        np.zeros((-(n + 12) % 8, len(octave)), np.int64),
+    near, wide, far = (log8(1 + np.abs(u[part]).sum(0)) for part in (slice(4), slice(4, 12), slice(12, n)))
+    inputs = [
+        *clip127((d >> z) * inverse + 2**26 >> 27),
+        *clip127(np.stack([octave, 4 * octave, slope])),
+        np.full_like(octave, 14 * min(power, 8)),
+        *clip127(u[:4] * step * inverse >> 27 + z),
+        *(near, wide, far),
+        np.full_like(octave, 127),
     ]
-    return [np.concatenate(signed).T + 128, base, scale, octave]
+    if seen:
+        inputs += side_inputs(*seen, name, scale, z, inverse)
+    inputs += [np.zeros_like(octave)] * (-len(inputs) % 8)
+    return Gathered(np.stack(inputs, axis=1) + 128, base, scale, octave)
 
 
-def settle(network: Integers, gathered: list[Integers], snap: int) -> tuple[Integers, Integers]:
+def side_inputs(near: Side, here: Side, name: str, scale: Integers, z: Integers, inverse: Integers) -> list[Integers]:
+    """Eight inputs of the networks with references."""
+    tap = np.array([taps(name, abs(dy), abs(dx)) for dy, dx in stencil(name)], np.int64)[:, None]
+
+    def bend(at: Integers, values: Integers) -> Integers:
+        return at - ((tap * values).sum(0) + 128 >> 8)
+
+    def lively(values: Integers) -> Integers:
+        return np.abs(values[:4] - (values[:4].sum(0) >> 2)).sum(0)
+
+    def part(b: Integers) -> Integers:
+        return clip127((np.clip(b, -8 * scale, 8 * scale) >> z) * inverse + 2**26 >> 27)
+
+    change = bend(here.change, near.change)
+    return [
+        part(bend(here.mean, near.mean)),
+        part(change),
+        clip127(log8(lively(near.mean) + 1) - log8(scale)),
+        clip127(log8(lively(near.change) + np.abs(change) + 1) - log8(scale)),
+        log8(1 + here.pulse),
+        log8(1 + near.pulse[:4].sum(0)),
+        np.full_like(scale, here.trust),
+        np.full_like(scale, 14 * min(here.distance.bit_length() - 1, 8)),
+    ]
+
+
+def taps(name: str, dy: int, dx: int) -> int:
+    """Weight of the neighbour so far away, in 1/256, in an interpolation of the target."""
+    if name == "D":
+        return {1: 9, 3: -1}[dy] * {1: 9, 3: -1}[dx]
+    return {(0, 1): 72, (0, 3): -8}.get((min(dy, dx), max(dy, dx)), 0)
+
+
+# ---- pyramid.md: from the network to a prediction and a context -----------------------------------------------------
+
+
+def settle(network: Integers, gathered: Gathered, seen: Seen | None, snap: int) -> tuple[Integers, Integers]:
     """Predicted value and context of each target."""
-    _, base, scale, octave = gathered
     offset, spread, tail = network.T >> 6
-    value = base + (scale * np.clip(offset, -4095, 4095) >> 8)
-    mean = np.clip((value + snap // 2) // snap * snap, -LIMIT, LIMIT)
-    index = np.clip((spread + 2 * octave >> 2) + 20, 0, 207)
+    value = gathered.base + (seen[1].mean if seen else 0) + (gathered.scale * np.clip(offset, -4095, 4095) >> 8)
+    prediction = np.clip((value + snap // 2) // snap * snap, -LIMIT, LIMIT)
+    index = np.clip((spread + 2 * gathered.octave >> 2) + 20, 0, 207)
     shape = np.clip(tail + 16 >> 5, 0, 2)
-    return mean, 3 * index + shape
+    return prediction, 3 * index + shape
 
 
-# ---- pyramid.md: passes, groups of frames ---------------------------------------------------------------------------
+# ---- pyramid.md: symbols --------------------------------------------------------------------------------------------
 
 
 def read_pass(coded: Symbols, context: Integers, valid: Bools, region: int) -> Integers:
@@ -706,49 +946,160 @@ def read_pass(coded: Symbols, context: Integers, valid: Bools, region: int) -> I
     return symbol
 
 
-def walk(first: Integers, valid: Bools, coded: Symbols, model: Model, rules: tuple[int, int, bool]) -> Integers:
-    """All pixels of a group of frames from their first ones."""
-    step, snap, wrap = rules
-    frames, height, width = valid.shape
-    known: Integers = first.reshape(frames, 1, 1)
-    marks: Integers = np.zeros((frames, 1, 1), np.int64)
-    for power in reversed(range(max(height - 1, width - 1).bit_length())):
-        s = 1 << power
+def see(side: Side, name: str, around: bool) -> Seen:
+    """Side of a lattice -> sides of the stencils and of the targets of a pass."""
+    row, column, _ = PASSES[name]
+    parts = side.mean, side.change, side.pulse
+    near = [neighbours(part, name, around) for part in parts]
+    here = [part[:, row::2, column::2].reshape(-1) for part in parts]
+    return Side(*near, side.trust, side.distance), Side(*here, side.trust, side.distance)
+
+
+def walk(
+    first: Integers, valid: Bools, coded: Symbols, model: Model, rules: Rules, references: References | None
+) -> tuple[Integers, Integers]:
+    """All pixels of a group of frames from their first ones, and their marks."""
+    _, height, width = valid.shape
+    known, marks, before = first, np.zeros_like(first), rules.step_at(FIRST)
+    for power in powers(height, width):
+        s, step = 1 << power, rules.step_at(power)
+        if step != before:
+            marks = clip127((2 * marks * before + step) // (2 * step))
         lattice = np.zeros(valid[:, ::s, ::s].shape, np.int64)
         symbols = np.zeros_like(lattice)
         lattice[:, ::2, ::2], symbols[:, ::2, ::2] = known, marks
-        around = wrap and width % (2 * s) == 0
+        around = rules.wrap and width % (2 * s) == 0
+        side = references.at(power) if references else None
         for name, (row, column, _) in PASSES.items():
-            net = model.nets[f"{name}-fine" if s == 1 else f"{name}-coarse"]
+            net = model.nets[name + ("-fine" if s == 1 else "-coarse") + ("-side" if side else "")]
             target = np.s_[:, row::2, column::2]
-            near = neighbours(lattice, name, around), neighbours(symbols, name, around)
-            gathered = gather(*near, name, net.linear, step, 14 * min(power, 8))
-            mean, context = settle(run(net, gathered[0]), gathered, snap)
+            seen = see(side, name, around) if side else None
+            near = neighbours(lattice - side.mean if side else lattice, name, around)
+            gathered = gather(near, neighbours(symbols, name, around), seen, net, name, step, power)
+            prediction, context = settle(run(net, gathered.inputs), gathered, seen, rules.snap)
             symbol = read_pass(coded, context, valid[:, ::s, ::s][target].reshape(-1), int(s == 1))
             shape = lattice[target].shape
-            lattice[target] = np.clip(mean + symbol * step, -LIMIT, LIMIT).reshape(shape)
+            lattice[target] = np.clip(prediction + symbol * step, -LIMIT, LIMIT).reshape(shape)
             symbols[target] = clip127(symbol).reshape(shape)
-        known, marks = lattice, symbols
-    return known
+        known, marks, before = lattice, symbols, step
+    return known, marks
 
 
-def neural(payload: bytes, valid: Bools, model: Model, rules: tuple[int, int, bool]) -> Integers:
+# ---- pyramid.md: smoothing ------------------------------------------------------------------------------------------
+
+KERNELS = (  # offsets of the neighbours that are added, as many as the pixel is taken away
+    [(0, -1), (0, 1)],
+    [(-1, 0), (1, 0)],
+    [(-1, -1), (-1, 1), (1, -1), (1, 1)],
+    [(0, -2), (0, 2)],
+    [(-2, 0), (2, 0)],
+    [(dy, dx) for dy in (-2, -1, 1, 2) for dx in (-2, -1, 1, 2) if abs(dy) != abs(dx)],
+    [(-2, -2), (-2, 2), (2, -2), (2, 2)],
+    [(0, -3), (0, 3), (-3, 0), (3, 0)],
+)
+KINDS, FEATURES = 42, len(KERNELS) + 1
+
+
+def read_smoothing(cursor: Cursor) -> Integers | None:
+    """Weights of each kind of pixel, or None."""
+    packed = cursor.take(cursor.varint())
+    if not packed:
+        return None
+    return np.frombuffer(unpack(packed, KINDS * FEATURES), np.int8).reshape(KINDS, FEATURES).astype(np.int64)
+
+
+def smooth(values: Integers, marks: Integers, weights: Integers, rules: Rules) -> Integers:
+    """Values of a group after smoothing."""
+    _, height, width = values.shape
+    fine, features = rules.step_at(0), []
+    for kernel in KERNELS:
+        total = -len(kernel) * values
+        for dy, dx in kernel:
+            rows, columns = np.arange(height) + dy, np.arange(width) + dx
+            columns = columns % width if rules.wrap else mirrored(columns, width)
+            total = total + values[:, mirrored(rows, height)][:, :, columns]
+        features.append(total)
+    features.append(np.clip(marks, -2, 2) * fine >> 2)
+    place, own = places(height, width, rules)
+    t = np.abs(features[0] + features[1]) + np.abs(features[2])
+    activity = (t >= fine).astype(np.int64) + (t >= 4 * fine)
+    kind = 3 * (2 * place + (marks != 0)) + activity
+    change = np.sum([weights[kind, k] * feature for k, feature in enumerate(features)], axis=0)
+    room = np.maximum(0, rules.step - own >> 1)
+    return values + np.clip(change + 256 >> 9, -room, room)
+
+
+def places(height: int, width: int, rules: Rules) -> tuple[Integers, Integers]:
+    """Place of each pixel (y, x), and the step it was coded at."""
+    place, own = np.full((height, width), 6), np.full((height, width), rules.step_at(FIRST))
+    for power in powers(height, width):
+        for number, (row, column, _) in enumerate(PASSES.values()):
+            targets = np.s_[row << power :: 2 << power, column << power :: 2 << power]
+            place[targets], own[targets] = min(3 * power + number, 6), rules.step_at(power)
+    return place, own
+
+
+# ---- pyramid.md: a group, all groups --------------------------------------------------------------------------------
+
+
+def read_group(
+    cursor: Cursor, valid: Bools, model: Model, rules: Rules, references: References | None
+) -> tuple[Integers, Integers]:
+    """Values and marks of one group of frames."""
+    weights = read_smoothing(cursor) if rules.taper else None
+    if references:
+        references.rows = read_weights(cursor, len(references.values))
+    context, symbol = cursor.varint(3 * 208 - 1), cursor.varint(2**41)
+    coded = Symbols(model.cumulative, cursor)
+    symbols = np.concatenate([unfold(np.array([symbol], np.uint64)), coded.read(context, len(valid) - 1, 0)])
+    side, step = references.at(FIRST) if references else None, rules.step_at(FIRST)
+    first = side.mean[:, 0, 0] + step * symbols if side else np.cumsum(symbols) * step
+    require(max(np.abs(symbols).max(), np.abs(first).max()) <= LIMIT, "first pixel")
+    values, marks = walk(first.reshape(-1, 1, 1), valid, coded, model, rules, references)
+    coded.end()
+    return values if weights is None else smooth(values, marks, weights, rules), marks
+
+
+def neural(stream: Stream, valid: Bools, model: Model, rules: Rules, statics: list[Integers]) -> Integers:
     """Neural payload -> integers in fine units."""
-    cursor, step = Cursor(payload), rules[0]
-    frames, height, width = valid.shape
-    count = max(1, GROUP // (height * width))
-    decoded = []
-    for start in range(0, frames, count):
-        part = valid[start : start + count]
-        context, first = cursor.varint(3 * 208 - 1), cursor.varint(2**41)
-        coded = Symbols(model.cumulative, cursor)
-        steps = np.concatenate([unfold(np.array([first], np.uint64)), coded.read(context, len(part) - 1, 0)])
-        pixels = np.cumsum(steps) * step
-        require(np.abs(pixels).max() <= LIMIT, "first pixel")
-        decoded.append(walk(pixels, part, coded, model, rules))
-        coded.end()
+    cursor = Cursor(stream.sections["payload"])
+    plan = read_plan(cursor, stream.leading) if stream.version == 2 else Plan()
+    require(not (plan.axis or statics) or set(SIDE_NETS) <= set(model.nets), "references need a model of format 2")
+    order, most = Order.of(stream.leading, plan.axis), max(1, GROUP[stream.version] // math.prod(valid.shape[1:]))
+    rules = replace(rules, taper=plan.taper)
+    values, marks = np.zeros(valid.shape, np.int64), np.zeros(valid.shape, np.int64)
+    for h, stage in order.stages():
+        for start in range(0, len(stage), most):
+            group = stage[start : start + most]
+            body = Cursor(cursor.take(cursor.varint())) if stream.version == 2 else cursor
+            sources = order.references(group, h, plan.reach)
+            known = [values[source] for source in sources] + [np.stack([static] * len(group)) for static in statics]
+            references = References(h, known, [marks[source] for source in sources], []) if known else None
+            values[group], marks[group] = read_group(body, valid[group], model, rules, references)
+            if stream.version == 2:
+                body.end()
     cursor.end()
-    return np.concatenate(decoded)
+    return values
+
+
+# ---- stream.md: static fields ---------------------------------------------------------------------------------------
+
+
+def static_fields(stream: Stream, folders: Iterable[str | Path]) -> list[Integers]:
+    """Fine values (y, x) of each static field of the chunk."""
+    if "static" not in stream.sections:
+        return []
+    cursor, (_, height, width), out = Cursor(stream.sections["static"]), stream.frames, []
+    count = cursor.u8()
+    require(1 <= count <= 4, "static fields")
+    for _ in range(count):
+        digest, y, x, gain = cursor.take(32).hex(), cursor.varint(2**31), cursor.varint(2**31), cursor.f64()
+        field = find_static(digest, folders)
+        require(y + height <= field.shape[0] and x + width <= field.shape[1], "beyond the static field")
+        part = field[y : y + height, x : x + width].astype(np.float64)
+        out.append(np.clip(np.rint(gain * part), -LIMIT, LIMIT).astype(np.int64))
+    cursor.end()
+    return out
 
 
 # ---- stream.md: paths -----------------------------------------------------------------------------------------------
@@ -765,8 +1116,16 @@ def check_header(stream: Stream) -> None:
     if stream.path in ("classical", "neural"):
         require(math.prod(stream.shape) > 0, "an array without elements is constant")
         allowed |= {"exceptions"}
+    if stream.path == "neural":
+        allowed |= {"static"}
     if stream.domain == "log":
         allowed |= {"signs"}
+    if stream.domain == "profile":
+        allowed |= {"bounds"}
+        require(1 <= stream.parameters[0] <= 52, "shave")
+    profile = stream.axis is not None
+    require(not profile or stream.axis in range(len(stream.shape)), "axis of a profile")
+    require(profile == (stream.domain == "profile") == ("bounds" in stream.sections), "half a profile")
     if stream.domain == "ordered" and stream.dtype.itemsize == 8:
         allowed |= {"low words"}
     require(set(stream.sections) <= allowed, "section without a use")
@@ -789,7 +1148,9 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
             fine = classical(payload, shape, step)
         else:
             valid = mask.classes == 0 if mask else np.ones(shape, bool)
-            fine = neural(payload, valid, find_model(stream.model, models), (step, snap, bool(stream.flags & 2)))
+            folders, rules = list(models), Rules(step, snap, bool(stream.flags & 2))
+            statics = static_fields(stream, folders)
+            fine = neural(stream, valid, find_model(stream.model, folders), rules, statics)
         values = to_values(stream, fine, dtype)
         if "exceptions" in stream.sections:
             correct(values, stream.sections["exceptions"])

@@ -60,7 +60,9 @@ class Bad(Codec):
 
 
 @pytest.mark.parametrize("fault", ["zero", "negate", "noise", "dtype", "shape", "drift", "writes", "moody"])
-@pytest.mark.parametrize("bound", ["lossless", {"abs": 0.1}, {"rel": 0.001}])
+@pytest.mark.parametrize(
+    "bound", ["lossless", {"abs": 0.1}, {"rel": 0.001}, {"abs": [0.1] * 6}, {"abs": [0.01] * 8, "axis": -1}]
+)
 def test_round_trip_finds(fault, bound):
     with pytest.raises(AssertionError):
         check_round_trip(Bad(fault=fault), FIELD.copy(), bound)
@@ -74,6 +76,17 @@ def test_round_trip_passes_a_good_codec():
 def test_bound_finds_special_values(good, bad):
     with pytest.raises(AssertionError):
         check_bound({"rel": 0.5}, np.array([good]), np.array([bad]))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+def test_bound_finds_the_one_index_that_breaks_its_own(axis):
+    array = np.zeros((3, 3))
+    sizes = {"abs": [0.1, 0.2, 0.3], "axis": axis}
+    decoded = np.moveaxis(np.tile(sizes["abs"], (3, 1)), 1, axis)
+    check_bound(sizes, array, decoded)
+    decoded[1, 1] *= 1.01
+    with pytest.raises(AssertionError):
+        check_bound(sizes, array, decoded)
 
 
 class Forgetful(Bad):

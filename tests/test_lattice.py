@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slow import as_bytes, plain_inputs
 from strategies import quick
 
 from adiabat.codec import lattice
@@ -23,81 +24,22 @@ class Stub:
         self.weights = [rng.integers(-9000, 9000, rule.stencil) for rule in lattice.PASSES]
         self.outputs = np.array(outputs, np.int32)
 
-    def net(self, number, spacing):
+    def net(self, number, spacing, *, side):
         return SimpleNamespace(linear=self.weights[number], runner=lambda: self.run)
 
     def run(self, inputs):
         return np.tile(self.outputs, (len(inputs), 1))
 
 
-def walk_with(shape, first, code, model, *, step, snap=1, wrap=False):
+def walk_with(shape, first, code, model, *, step, snap=1, wrap=False, taper=()):
     """Walk frames that are small enough for each pass to be one band; `code` is given the whole pass."""
-    arithmetic = Arithmetic(step, snap, model, keep=True)
-    return walk(shape, first, lambda prediction: lambda part: code(prediction), arithmetic, wrap=wrap)
+    arithmetic = Arithmetic(step, snap, model, keep=True, taper=taper)
+    return walk(shape, first, lambda prediction: lambda part: code(prediction), arithmetic, wrap=wrap)[0]
 
 
-def mirrored(position, length, wrap):
-    """A lattice position inside 0 .. length-1: periodic, or reflected about the first and the last."""
-    while not 0 <= position < length:
-        if wrap:
-            position += length if position < 0 else -length
-        else:
-            position = -position if position < 0 else 2 * (length - 1) - position
-    return position
-
-
-def neighbour(frame, y, x, wrap):
-    """The value that stands at a lattice position; where its part has no pixel at all, the C to its upper left."""
-    height, width = frame.shape
-    if (y % 2 and height < 2) or (x % 2 and width < 2):
-        y, x = y - y % 2, x - x % 2
-    if not wrap and width == 1:
-        x = 0
-    if height == 1:
-        y = 0
-    return int(frame[mirrored(y, height, False), mirrored(x, width, wrap)])
-
-
-def log8(value):
-    exponent = value.bit_length() - 1
-    return 8 * exponent + ((value << 3 >> exponent) & 7)
-
-
-def clip(value):
-    return min(max(value, -127), 127)
-
-
-def slow(known, symbols, wrap, rule, weights, y, x, step, level):
-    """Inputs, base, scale and octave of the target at lattice position (y, x); spec/pyramid.md, section 3."""
-    offsets = rule.table[:, 3:].tolist()
-    n = len(offsets)
-    values = [neighbour(known, y + dy, x + dx, wrap) for dy, dx in offsets]
-    context = [neighbour(symbols, y + dy, x + dx, wrap) for dy, dx in offsets]
-    centre = sum(values[:4]) >> 2
-    d = [value - centre for value in values]
-    slopes = []
-    for axis in (0, 1):
-        moment = sum(offset[axis] ** 2 for offset in offsets)
-        slopes.append(sum(v * o[axis] for v, o in zip(d, offsets, strict=True)) * (65536 // moment) >> 16)
-    d = [v - slopes[0] * dy - slopes[1] * dx for v, (dy, dx) in zip(d, offsets, strict=True)]
-    base = centre + (sum(v * int(w) for v, w in zip(d, weights, strict=True)) + 2**13 >> 14)
-    scale = (sum(map(abs, d)) * (65536 // n) >> 16) + step // 4 + 1
-    shift = max(scale.bit_length() - 16, 0)
-    inverse = 2**32 // (scale >> shift)
-    octave = log8(scale) - log8(step)
-    inputs = [clip((v >> shift) * inverse + 2**26 >> 27) for v in d]
-    slope = log8(abs(slopes[0]) + abs(slopes[1]) + 1) - log8(scale)
-    inputs += [clip(octave), clip(4 * octave), clip(slope), level]
-    inputs += [clip(q * step * inverse >> 27 + shift) for q in context[:4]]
-    rings = context[:4], context[4:12], context[12:]
-    inputs += [log8(1 + sum(map(abs, ring))) for ring in rings] + [127]
-    inputs += [0] * (-len(inputs) % 8)
-    return [value + 128 for value in inputs], base, scale, octave
-
-
-def check_against_slow(shape, *, wrap, step, snap, size, seed=0):
+def check_against_slow(shape, *, wrap, step, snap, size, seed=0, taper=()):
     """Walk frames with random residuals and compare each target of each pass."""
-    rng = np.random.default_rng(seed)
+    rng, whole, step = np.random.default_rng(seed), step, 0
     model = Stub(seed)
     known = np.zeros(shape, np.int64)
     symbols = np.zeros(shape, np.int64)
@@ -106,7 +48,12 @@ def check_against_slow(shape, *, wrap, step, snap, size, seed=0):
     seen[:, 0, 0] = 1
 
     def code(state):
+        nonlocal step
         rule, s = state.rule, state.level.spacing
+        share = taper[min(s.bit_length(), len(taper)) - 1] if taper else 64
+        before, step = step, max(1, whole * share >> 6)
+        if before not in (0, step):
+            symbols[:] = np.clip((2 * symbols * before + step) // (2 * step), -127, 127)
         level = 14 * min(s.bit_length() - 1, 8)
         wraps = wrap and shape[2] % (2 * s) == 0
         symbol = rng.integers(-200, 201, len(state.mean)) * (rng.random(len(state.mean)) < 0.5)
@@ -116,9 +63,9 @@ def check_against_slow(shape, *, wrap, step, snap, size, seed=0):
             for y in range(rule.row, coarse.shape[0], 2):
                 for x in range(rule.column, coarse.shape[1], 2):
                     weights = model.weights[state.number]
-                    expected = slow(coarse, context, wraps, rule, weights, y, x, step, level)
+                    expected = plain_inputs(coarse, context, wraps, rule, weights, y, x, step, level)
                     inputs, base, scale, octave = expected
-                    assert state.kept.inputs[t].tolist() == inputs
+                    assert state.kept.inputs[t].tolist() == as_bytes(inputs)
                     assert (state.kept.scale[t], state.kept.octave[t]) == (scale, octave)
                     mean = base + snap // 2 & -snap
                     assert state.mean[t] == mean
@@ -130,7 +77,7 @@ def check_against_slow(shape, *, wrap, step, snap, size, seed=0):
         assert t == len(state.mean) == len(state.targets(known))
         return symbol
 
-    decoded = walk_with(shape, first, code, model, step=step, snap=snap, wrap=wrap)
+    decoded = walk_with(shape, first, code, model, step=whole, snap=snap, wrap=wrap, taper=taper)
     assert (seen == 1).all(), "a pixel is the target of exactly one pass"
     assert (decoded == known).all()
 
@@ -147,6 +94,12 @@ def test_against_slow_statement(shape, wrap):
 @pytest.mark.parametrize(("step", "snap"), [(64, 64), (192, 64), (64 * 2001, 64)])
 def test_against_slow_statement_on_lattices(step, snap):
     check_against_slow((1, 6, 10), wrap=True, step=step, snap=snap, size=10**9)
+
+
+@pytest.mark.parametrize("taper", [(32,), (48, 36, 27), (16, 64, 20), (64, 5), (1, 64)])
+@pytest.mark.parametrize("step", [3, 256])
+def test_against_slow_statement_with_a_taper(taper, step):
+    check_against_slow((2, 11, 18), wrap=True, step=step, snap=1, size=10**5, taper=taper)
 
 
 @quick

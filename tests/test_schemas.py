@@ -24,6 +24,8 @@ LOCAL = {"threads"}  # changes speed only, so it is never written
 GOOD = [
     {"bound": "lossless"},
     {"bound": {"abs": 0.1}},
+    {"bound": {"abs": [0.1]}},
+    {"bound": {"abs": [0.1, 2, 0.5], "axis": -1}},
     {"bound": {"rel": 1e-3}, "wrap": True},
     {"bound": {"abs": 2}, "valid_range": [None, 1.5], "fill_value": -9999, "wrap": False, "model": "pyramid"},
 ]
@@ -36,6 +38,15 @@ BAD = [
     {"bound": {"abs": 0.1, "rel": 0.1}},
     {"bound": {}},
     {"bound": {"noise": 1}},
+    {"bound": {"abs": []}},
+    {"bound": {"abs": [0.1, 0]}},
+    {"bound": {"abs": [[0.1]]}},
+    {"bound": {"abs": ["0.1"]}},
+    {"bound": {"abs": [0.1], "axis": 0.5}},
+    {"bound": {"abs": [0.1], "axis": "level"}},
+    {"bound": {"abs": 0.1, "axis": 0}},
+    {"bound": {"rel": [0.1]}},
+    {"bound": {"axis": 0}},
     {"bound": 0.1},
     {"bound": "lossless", "valid_range": [0.0]},
     {"bound": "lossless", "valid_range": "01"},
@@ -105,3 +116,6 @@ def test_numbers_of_numpy_become_json():
         bound={"abs": np.float32(0.5)}, fill_value=np.float64(3), valid_range=(np.float32(0), None)
     ).get_config()
     jsonschema.validate(json.loads(json.dumps(config)), NUMCODECS)
+    bound = {"abs": np.array([0.5, 2], "f4"), "axis": np.int64(1)}
+    for config in (Pyramid(bound=bound).get_config(), PyramidCodec(bound=bound).to_dict()["configuration"]):
+        assert json.loads(json.dumps(config))["bound"] == {"abs": [0.5, 2.0], "axis": 1}

@@ -170,6 +170,66 @@ def test_wrong_bounds_are_refused_when_the_array_is_made(bound):
         zarr.create_array({}, shape=(4, 4), dtype="f4", serializer=codec, compressors=None)
 
 
+LEVELS = [0.01, 0.1, 0.02, 0.4, 0.05]
+
+
+def make_levels(bound, shape=(5, 24, 32), chunks=(5, 12, 16), **options):
+    codec = {"name": "adiabat.pyramid", "configuration": {"bound": bound}}
+    return zarr.create_array(
+        {}, shape=shape, chunks=chunks, dtype="f4", serializer=codec, compressors=None, fill_value=0.0, **options
+    )
+
+
+@pytest.mark.parametrize("shards", [None, (5, 24, 32)])
+@pytest.mark.parametrize("extra", [{}, {"axis": 0}, {"axis": -3}])
+def test_bounds_along_an_axis_that_is_one_chunk(shards, extra):
+    field = 9 + np.random.default_rng(0).normal(size=(5, 21, 30)).astype("f4")  # with edge chunks
+    array = make_levels({"abs": LEVELS, **extra}, field.shape, shards=shards)
+    array[:] = field
+    error = np.abs(array[:].astype("f8") - field).max((1, 2))
+    assert (error <= LEVELS).all()
+    assert error.argmax() == 3
+
+
+@pytest.mark.parametrize(
+    ("bound", "shape", "chunks", "message"),
+    [
+        ({"abs": LEVELS}, (5, 24, 32), (1, 24, 32), "one axis of length 5, one for each bound, got a chunk of shape"),
+        ({"abs": LEVELS, "axis": 0}, (5, 24, 32), (4, 24, 32), "axis 0 to have length 5"),
+        ({"abs": LEVELS, "axis": 3}, (5, 24, 32), (5, 24, 32), "axis 3 to have length 5"),
+        ({"abs": LEVELS}, (5, 5, 32), (5, 5, 32), "name it: 'axis'"),
+        ({"abs": LEVELS}, (10, 24, 32), (5, 24, 32), "need that axis to be one chunk"),
+    ],
+)
+def test_bounds_that_do_not_fit_are_refused_when_the_array_is_made(bound, shape, chunks, message):
+    with pytest.raises(ValueError, match=message):
+        make_levels(bound, shape, chunks)
+
+
+def test_an_axis_with_bounds_does_not_grow():
+    array = make_levels({"abs": LEVELS})
+    array.resize((5, 48, 32))
+    with pytest.raises(ValueError, match="one chunk"):
+        array.resize((10, 48, 32))
+
+
+def test_inside_shards_bounds_are_refused_when_they_are_written():
+    array = make_levels({"abs": LEVELS}, chunks=(1, 12, 16), shards=(5, 24, 32))
+    with pytest.raises(ValueError, match="one axis of length 5"):
+        array[:] = 1
+
+
+@pytest.mark.parametrize("options", [{"compressors": None}, {}])
+def test_bounds_along_an_axis_in_zarr_v2(options):
+    field = 9 + np.random.default_rng(0).normal(size=(5, 24, 32)).astype("f4")
+    codec = {"compressors": Pyramid(bound={"abs": LEVELS})}
+    if options:
+        codec = {"filters": [Pyramid(bound={"abs": LEVELS})], **options}
+    array = zarr.create_array({}, shape=field.shape, chunks=(5, 12, 16), dtype="f4", zarr_format=2, **codec)
+    array[:] = field
+    assert (np.abs(array[:].astype("f8") - field).max((1, 2)) <= LEVELS).all()
+
+
 def test_partial_write_keeps_what_it_did_not_touch():
     field = make_field("plain", "f4")
     array = make_array("v3", field.shape, "f4")

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from adiabat.codec.integer_net import INPUT_ZERO, Layer, numpy_runner, onnx_runner, prove_range
+from adiabat.codec.integer_net import INPUT_ZERO, LIMIT, Layer, numpy_runner, onnx_runner, prove_range
 from adiabat.codec.models import FORMAT, NETS
 
 
@@ -56,6 +56,40 @@ def graph(layers: tuple[Layer, ...]) -> bytes:
             operands = [value, "one", zero, weight, "one", "weight_zero", f"scale{number}", "zero"]
             nodes.append(helper.make_node("QLinearMatMul", operands, [result]))
             value, zero = result, "zero"
+    return _finished(layers, nodes, constants)
+
+
+def float_graph(layers: tuple[Layer, ...]) -> bytes:
+    """The same function with all integers held in float32, for devices without integer products.
+
+    Exact because no sum leaves 24 bits (`prove_range`), in whatever order it is formed.
+    """
+    prove_range(layers)
+    constants = [numpy_helper.from_array(np.array(INPUT_ZERO, np.float32), "input_zero")]
+    for name, end in (("low", 0), ("high", LIMIT)):
+        constants.append(numpy_helper.from_array(np.array(end, np.float32), name))
+    nodes = [
+        helper.make_node("Cast", ["inputs"], ["stored"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["stored", "input_zero"], ["value"]),
+    ]
+    value = "value"
+    for number, layer in enumerate(layers):
+        weight, scale, total = f"weight{number}", f"scale{number}", f"total{number}"
+        constants.append(numpy_helper.from_array(layer.weight.astype(np.float32), weight))
+        nodes.append(helper.make_node("MatMul", [value, weight], [total]))
+        if number == len(layers) - 1:
+            nodes.append(helper.make_node("Cast", [total], ["outputs"], to=TensorProto.INT32))
+        else:
+            constants.append(numpy_helper.from_array(np.array(2.0**-layer.shift, np.float32), scale))
+            nodes.append(helper.make_node("Mul", [total, scale], [f"scaled{number}"]))
+            nodes.append(helper.make_node("Round", [f"scaled{number}"], [f"rounded{number}"]))
+            value = f"value{number}"
+            nodes.append(helper.make_node("Clip", [f"rounded{number}", "low", "high"], [value]))
+    return _finished(layers, nodes, constants)
+
+
+def _finished(layers: tuple[Layer, ...], nodes: list[Any], constants: list[Any]) -> bytes:
+    """A checked graph from uint8 "inputs" to int32 "outputs"."""
     sizes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
     inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["targets", sizes[0]])
     outputs = helper.make_tensor_value_info("outputs", TensorProto.INT32, ["targets", sizes[1]])
@@ -102,6 +136,7 @@ def package(nets: dict[str, IntegerNet], frequencies: NDArray[np.uint32], about:
     parts["frequencies.npy"] = _npy(frequencies)
     for name in NETS:
         parts[f"{name}/net.onnx"] = graph(nets[name].layers)
+        parts[f"{name}/net-float.onnx"] = float_graph(nets[name].layers)
         parts[f"{name}/linear.npy"] = _npy(nets[name].linear)
         for number, layer in enumerate(nets[name].layers):
             parts[f"{name}/weight{number}.npy"] = _npy(layer.weight)

@@ -1,9 +1,9 @@
-"""What Pyramid gains on fields it never saw: train without each in turn, score on it; and the shipped weights beside.
+"""What Pyramid gains on sources it never saw: train without each in turn, score on it; and the shipped weights beside.
 
-    python -m adiabat.training.folds --data DIR --score score.py --cases cases.json --hold-out t850 t2m gust --out DIR
+    python -m adiabat.training.folds --data DIR ... --score score.py --cases cases.json --out DIR
 
-The yardstick is a program `score.py bound CASES --only NAME --json OUT --options JSON` that runs the peers itself.
-Models that are already in the output folder are not trained again.
+A source is a folder of data. The yardstick is a program `score.py bound CASES --only NAME --json OUT --options JSON`
+that runs the peers itself. Models that are already in the output folder are not trained again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adiabat.codec.models import find_model
 
 Rows = list[dict[str, Any]]
 
 
-def train_without(name: str, case: dict[str, Any], folders: Sequence[Path], out: Path) -> Path:
-    """The model trained on everything but this case's file."""
-    target = out / f"without-{name}.zip"
+def train_without(source: Path, folders: Sequence[Path], out: Path) -> Path:
+    """The model trained on every folder but this one."""
+    target = out / f"without-{source.name}.zip"
     if not target.exists():
         command = [
             sys.executable,
@@ -42,9 +40,8 @@ def train_without(name: str, case: dict[str, Any], folders: Sequence[Path], out:
             "--out",
             str(target),
         ]
-        command += [part for folder in folders for part in ("--data", str(folder))]
-        command += ["--leave-out", Path(case["file"]).name]
-        with (out / f"without-{name}.log").open("w") as log:
+        command += [part for folder in folders if folder != source for part in ("--data", str(folder))]
+        with (out / f"without-{source.name}.log").open("w") as log:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
     return target
 
@@ -74,8 +71,8 @@ def mean(rows: Rows) -> float:
     return math.exp(sum(math.log(row["gain"]) for row in rows) / len(rows))
 
 
-def show(title: str, by_case: dict[str, Rows]) -> None:
-    """Print one table and its mean over cases."""
+def show(title: str, by_case: dict[str, Rows]) -> float:
+    """Print one table and its means over cases; returns the mean of all rows."""
     print(f"\n{title}")
     print("case                bound    ratio          best peer   gain  max/bound rmse/bound")
     for rows in by_case.values():
@@ -88,9 +85,9 @@ def show(title: str, by_case: dict[str, Rows]) -> None:
     means = "  ".join(f"{name} {mean(rows):.3f}" for name, rows in by_case.items())
     worst = min(row["gain"] for row in everything)
     broken = sum(not row["holds"] for row in everything)
-    print(
-        f"geometric means: {means}; of all rows {mean(everything):.3f}; worst row {worst:.3f}; bounds broken {broken}"
-    )
+    print(f"geometric means: {means}")
+    print(f"of all {len(everything)} rows {mean(everything):.3f}; worst row {worst:.3f}; bounds broken {broken}")
+    return mean(everything)
 
 
 def draw(by_case: dict[str, Rows], target: Path) -> None:
@@ -101,8 +98,13 @@ def draw(by_case: dict[str, Rows], target: Path) -> None:
     from matplotlib import pyplot as plt
 
     colours = {"adiabat": "#d55e00", "sz3": "#0072b2", "sperr": "#009e73", "quant+jxl": "#999999"}
-    figure, axes = plt.subplots(1, len(by_case), figsize=(4 * len(by_case), 3.6), layout="constrained")
-    for axis, (name, rows) in zip(np.atleast_1d(axes), by_case.items(), strict=True):
+    columns = min(3, len(by_case))
+    lines = -(-len(by_case) // columns)
+    size = (4 * columns, 3.4 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes.flat[len(by_case) :]:
+        axis.set_visible(False)
+    for axis, (name, rows) in zip(axes.flat, by_case.items(), strict=False):
         bounds = [row["bound"] for row in rows]
         series = {"adiabat": [row["ratio"] for row in rows]}
         series |= {peer: [row["peers"].get(peer, math.nan) for row in rows] for peer in rows[0]["peers"]}
@@ -111,7 +113,7 @@ def draw(by_case: dict[str, Rows], target: Path) -> None:
             axis.plot(bounds, ratios, "o-", color=colours.get(label), label=label, lw=width, ms=size)
         axis.set(xscale="log", yscale="log", xlabel="bound on every value", ylabel="ratio", title=name)
         axis.grid(alpha=0.3)
-    np.atleast_1d(axes)[0].legend()
+    axes[0, 0].legend()
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110)
 
@@ -122,30 +124,36 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders to train on")
     parser.add_argument("--score", type=Path, required=True, help="the yardstick's program")
     parser.add_argument("--cases", type=Path, required=True, help="its cases")
-    parser.add_argument(
-        "--hold-out", nargs="+", required=True, metavar="CASE", help="names of cases, each left out once"
-    )
     parser.add_argument("--out", type=Path, required=True, help="folder for models, logs and scores")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the held-out rows")
     parser.add_argument("--jobs", type=int, default=2, help="folds trained side by side")
     args = parser.parse_args()
-    cases = {case["name"]: case for case in json.loads(args.cases.read_text())}
-    unknown = [name for name in args.hold_out if name not in cases]
-    if unknown:
-        parser.error(f"expected cases among {sorted(cases)}, got {unknown}")
+    cases = json.loads(args.cases.read_text())
+    of_source = {
+        source: [
+            case["name"] for case in cases if (args.cases.parent / case["file"]).resolve().parent == source.resolve()
+        ]
+        for source in args.data
+    }
     args.out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(args.jobs) as pool:
-        made = pool.map(lambda name: train_without(name, cases[name], args.data, args.out), args.hold_out)
-        folds = dict(zip(args.hold_out, made, strict=True))
-    print(
-        f"{date.today()}, {platform.machine()}, Python {platform.python_version()}; shipped model {find_model().sha256}"
-    )
-    held_out = {name: score(args.score, args.cases, name, folds[name], args.out) for name in args.hold_out}
-    show("held out: each case scored by a model that never saw its file", held_out)
+        sources = [source for source, names in of_source.items() if names]
+        folds = dict(
+            zip(sources, pool.map(lambda source: train_without(source, args.data, args.out), sources), strict=True)
+        )
+    shipped = find_model().sha256
+    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}; shipped model {shipped}")
+    held_out = {
+        name: score(args.score, args.cases, name, folds[source], args.out)
+        for source in sources
+        for name in of_source[source]
+    }
+    apart = show("held out: each case scored by a model that never saw its folder", held_out)
     if args.plot is not None:
         draw(held_out, args.plot)
-    shipped = {name: score(args.score, args.cases, name, None, args.out) for name in args.hold_out}
-    show("in training: the shipped model, which has seen these files", shipped)
+    seen = {name: score(args.score, args.cases, name, None, args.out) for name in held_out}
+    together = show("in training: the shipped model, which has seen these files", seen)
+    print(f"\nheld out / in training: {apart / together:.3f}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,19 @@ from adiabat.codec import entropy, lattice
 from adiabat.codec.coarse_to_fine import walk
 from adiabat.codec.models import NETS, Model, net_number
 from adiabat.codec.octets import write_varint
+from adiabat.codec.order import Order
 from adiabat.codec.prediction import Arithmetic, Prediction
+from adiabat.codec.regression import static_gains
+from adiabat.codec.statics import scale
+from adiabat.codec.volume import TAPER, Frames, prepare
+from adiabat.training.data import View
 
 Sample = dict[str, NDArray[Any]]
 
 LOSSLESS_SHARE = 0.125  # of the views: coded without loss on a lattice
+OF_CHANGE = 0.5  # of the sequences: bounds are drawn by the change from frame to frame, not by the values
+CHANGE_BOUNDS = (-2.0, 0.3)  # log10 of the bound over its standard deviation
+TAPERED = 0.2  # of the other views: as for tune="rmse"
 LOSSLESS_SPACINGS = (-5.0, -2.5)  # log10 of half its spacing over the standard deviation
 
 
@@ -31,7 +39,6 @@ class Recorder:
 
     target: NDArray[np.float64]  # (frames, y, x)
     valid: NDArray[np.bool_]
-    step: int
     keep: int  # samples of a pass
     rng: np.random.Generator
 
@@ -44,7 +51,7 @@ class Recorder:
         target, valid = prediction.targets(self.target), prediction.targets(self.valid)
 
         def band(part: slice) -> NDArray[np.int64]:
-            residual = (target[part] - prediction.mean[part]) / self.step
+            residual = (target[part] - prediction.mean[part]) / prediction.arithmetic.step
             symbol = np.where(valid[part], np.rint(residual), 0).astype(np.int64)
             self.coded.append((prediction.context[part][valid[part]], symbol[valid[part]]))
             if part.stop == prediction.count:
@@ -62,12 +69,13 @@ class Recorder:
         sample = {
             "inputs": kept.inputs[at],
             "differences": np.clip(differences / scale[:, None], -60, 60).astype(np.float16),
-            "target": ((target[at] - centre) / scale).astype(np.float32),
-            "ratio": (scale / self.step).astype(np.float32),
+            "target": ((target[at] - prediction.known(at) - centre) / scale).astype(np.float32),
+            "ratio": (scale / prediction.arithmetic.step).astype(np.float32),
             "octave": kept.octave[at].astype(np.float32),
             "weight": np.full(len(at), where.size / len(at), np.float32),
         }
-        self.samples.append((NETS[net_number(prediction.number, prediction.level.spacing)], sample))
+        number = net_number(prediction.number, prediction.level.spacing, side=prediction.level.view is not None)
+        self.samples.append((NETS[number], sample))
 
     @property
     def values(self) -> int:
@@ -107,20 +115,35 @@ def _differences(prediction: Prediction, at: NDArray[np.int64]) -> tuple[NDArray
 
 
 def record(
-    model: Model, view: NDArray[np.float32], *, bounds: tuple[float, float], keep: int, rng: np.random.Generator
-) -> Recorder:
-    """Encode one view (frames, y, x; NaN where missing) at a random bound and keep samples.
+    model: Model, view: View, *, bounds: tuple[float, float], keep: int, rng: np.random.Generator
+) -> list[Recorder]:
+    """Encode one view at a random bound and keep samples; a recorder for each group of frames.
 
     bounds: of log10(bound / standard deviation).
     """
-    values = view.astype(np.float64)
+    values = view.frames.astype(np.float64)
     valid = np.isfinite(values)
     lossless = rng.random() < LOSSLESS_SHARE
     bound = (float(values[valid].std()) or 1.0) * 10 ** rng.uniform(*(LOSSLESS_SPACINGS if lossless else bounds))
+    if view.reach and not lossless and rng.random() < OF_CHANGE:
+        bound = (float(np.nanstd(np.diff(values, axis=0))) or bound) * 10 ** rng.uniform(*CHANGE_BOUNDS)
     step, snap = (64, 64) if lossless else (256, 1)
     target = np.where(valid, values, 0) / (2 * bound) * step
     target = np.clip(np.rint(target / snap) * snap if lossless else target, -lattice.LIMIT / 2, lattice.LIMIT / 2)
-    recorder = Recorder(target, valid, step, keep, rng)
-    first = np.rint(target[:, 0, 0] / step).astype(np.int64) * step
-    walk(target.shape, first, recorder, Arithmetic(step, snap, model, keep=True), wrap=False)
-    return recorder
+    statics = (
+        None
+        if view.static is None
+        else scale(view.static[None], static_gains(target, valid, view.static[None].astype(np.float64)))
+    )
+    taper = TAPER if not lossless and rng.random() < TAPERED else ()
+    arithmetic = Arithmetic(step, snap, model, keep=True, taper=taper)
+    frames, out = Frames.none(target.shape, statics), []
+    order = Order.along((len(target),), 0, view.reach) if view.reach else Order.along((len(target),), None)
+    groups = order.groups(target[0].size)
+    for group in groups:
+        recorder = Recorder(target[group.frames], valid[group.frames], keep // len(groups), rng)
+        part = recorder.target
+        side, _, first = prepare(part, recorder.valid, frames, group, arithmetic)
+        frames.put(group, *walk(part.shape, first, recorder, arithmetic, wrap=False, side=side))
+        out.append(recorder)
+    return out

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ class Config:
 
     seed: int = 0
     threads: int = 1
-    hidden: dict[str, int] = field(default_factory=lambda: {"coarse": 64, "fine": 32})
-    rounds: tuple[float, ...] = (0.1, 0.15, 0.25, 0.25, 0.25)
+    hidden: dict[str, int] = field(default_factory=lambda: {"coarse": 96, "fine": 48})
+    rounds: tuple[float, ...] = (0.06, 0.08, 0.1, 0.1, 0.1, 0.1, 0.1, 0.12, 0.12, 0.12)
     views: int = 100
     keep: int = 12_000
-    steps: int = 3_000
+    steps: int = 4_000
     batch: int = 4096
     rate: float = 3e-3
     bounds: tuple[float, float] = (-3.6, -0.7)
@@ -67,7 +68,7 @@ def train_to(
         If the folders hold nothing usable, or the trained numbers could not be run exactly.
     """
     fields = data.load(folders, leave_out=leave_out)
-    progress(f"{len(fields)} variables, {sum(each.frames.size for each in fields) / 1e6:.0f} million values")
+    progress(f"{len(fields)} variables, {sum(each.values.size for each in fields) / 1e6:.0f} million values")
     trainer = Trainer(fields, config, target.with_name(target.name + ".checkpoint"))
     trainer.run(progress)
     about = {
@@ -106,7 +107,9 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed)
         self.nets = {
             name: PyramidNet(
-                lattice.PASSES[i % 3].stencil, lattice.PASSES[i % 3].inputs, config.hidden[name.split("-")[1]]
+                lattice.PASSES[i % 3].stencil,
+                lattice.PASSES[i % 3].side_inputs if name in models.SIDE else lattice.PASSES[i % 3].inputs,
+                config.hidden[name.split("-")[1]],
             )
             for i, name in enumerate(NETS)
         }
@@ -129,7 +132,9 @@ class Trainer:
             samples, bits, _ = self.encode_views(self.config.views)
             say(f"round {number}: {bits:.4f} bits a value, geometric mean over views")
             for name, net in self.nets.items():
-                if number == 0:
+                if not samples[name]:
+                    continue  # no two frames of these data belong together
+                if number == 0 or not before[name]:
                     start_linear(net, samples[name])
                 # Samples of the round before keep a network from chasing its own latest closed loop.
                 steps = int(self.config.steps * self.config.rounds[number])
@@ -157,14 +162,15 @@ class Trainer:
         counts = np.zeros(self.frequencies.shape)
         logs, views = [], data.views(self.fields, self.rng)
         for _ in range(count):
-            recorder = record(model, next(views), bounds=self.config.bounds, keep=self.config.keep, rng=self.rng)
-            total = recorder.bits(self.frequencies)
-            logs.append(math.log((total + 1) / recorder.values))
-            weight = 1e5 / (total + OVERHEAD * recorder.values)
-            for name, sample in recorder.samples:
+            recorders = record(model, next(views), bounds=self.config.bounds, keep=self.config.keep, rng=self.rng)
+            total = sum(recorder.bits(self.frequencies) for recorder in recorders)
+            values = sum(recorder.values for recorder in recorders)
+            logs.append(math.log((total + 1) / values))
+            weight = 1e5 / (total + OVERHEAD * values)
+            for name, sample in chain.from_iterable(recorder.samples for recorder in recorders):
                 sample["weight"] *= weight
                 samples[name].append(sample)
-            for contexts, symbols in recorder.coded:
+            for contexts, symbols in chain.from_iterable(recorder.coded for recorder in recorders):
                 table, letter, _, _ = letters(contexts, symbols)
                 np.add.at(counts, (table, letter), weight)
         return samples, math.exp(sum(logs) / len(logs)), counts

@@ -27,17 +27,21 @@ from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
 from adiabat.codec.lattice import PASSES
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".zip"
+STORE_FOLDER = ".adiabat"  # of a store, for models and static fields that its readers need
 DEFAULT = "pyramid"  # the shipped package that encodes where none is named
 SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
 OUTPUTS = 3  # of each network: offset, spread, shape
-NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
+STILL = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
+SIDE = tuple(f"{name}-side" for name in STILL)  # those that see references
+NETS = STILL + SIDE
+BY_FORMAT = {1: STILL, 2: NETS}
 
 
 @dataclass(frozen=True)
 class Net:
-    """One network: its integer layers, the same as an ONNX graph, and the linear path beside it.
+    """One network: its integer layers, the same as ONNX graphs (in float32 for GPUs), and the linear path beside it.
 
     Attributes
     ----------
@@ -51,10 +55,11 @@ class Net:
     layers: tuple[Layer, ...]
     linear: NDArray[np.int64]
     graph: bytes
+    float_graph: bytes = b""
 
     def runner(self) -> Runner:
         """How this process runs the network."""
-        return runner(self.key, self.layers, self.graph)
+        return runner(self.key, self.layers, self.graph, self.float_graph)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Model:
     sha256 : str
         Hash of the package file, in hexadecimal.
     nets : tuple[Net, ...]
-        In the order of NETS.
+        In the order of NETS; a package of format 1 has those of STILL only.
     frequencies : NDArray[np.uint32], shape (tables, letters)
     manifest : dict
         Name, licence, training data and whatever else the package says of itself.
@@ -77,9 +82,14 @@ class Model:
     frequencies: NDArray[np.uint32]
     manifest: dict[str, Any]
 
-    def net(self, number: int, spacing: int) -> Net:
-        """The network of pass D, A or B (0, 1, 2) on the lattice of this spacing."""
-        return self.nets[net_number(number, spacing)]
+    def net(self, number: int, spacing: int, *, side: bool = False) -> Net:
+        """The network of pass D, A or B (0, 1, 2) on the lattice of this spacing, with references or without."""
+        return self.nets[net_number(number, spacing, side=side)]
+
+    @property
+    def sees_references(self) -> bool:
+        """Whether frames can be predicted from others."""
+        return len(self.nets) == len(NETS)
 
     @cached_property
     def tables(self) -> Tables:
@@ -87,9 +97,9 @@ class Model:
         return Tables(self.frequencies)
 
 
-def net_number(number: int, spacing: int) -> int:
-    """Place in NETS of the network of pass D, A or B (0, 1, 2): the finest lattice has its own three."""
-    return number + (3 if spacing == 1 else 0)
+def net_number(number: int, spacing: int, *, side: bool = False) -> int:
+    """Place in NETS of the network of pass D, A or B (0, 1, 2): the finest lattice has its own, and references too."""
+    return number + (3 if spacing == 1 else 0) + (len(STILL) if side else 0)
 
 
 def load(data: bytes) -> Model:
@@ -131,10 +141,10 @@ def _load(data: bytes) -> Model:
             raise ValueError(f"expected at most {SIZE_LIMIT} bytes, got {len(data)}, {unpacked} unpacked")
         parts = {entry.filename: package.read(entry) for entry in package.infolist()}
     manifest = json.loads(parts["manifest.json"])
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError("manifest.json does not name this format")
+    if not isinstance(manifest, dict) or manifest.get("format") not in BY_FORMAT:
+        raise ValueError("manifest.json does not name a format up to this one")
     digest = hashlib.sha256(data).hexdigest()
-    nets = tuple(_net(name, parts, manifest["nets"][name]["shifts"], digest) for name in NETS)
+    nets = tuple(_net(name, parts, manifest["nets"][name]["shifts"], digest) for name in BY_FORMAT[manifest["format"]])
     model = Model(digest, nets, _array(parts, "frequencies.npy", np.uint32, 2), manifest)
     model.tables  # noqa: B018  # refuses frequencies that are none
     return model
@@ -148,14 +158,13 @@ def _net(name: str, parts: dict[str, bytes], shifts: list[int], digest: str) -> 
     linear = _array(parts, f"{name}/linear.npy", np.int16, 1).astype(np.int64)
     rule = PASSES[NETS.index(name) % 3]
     sizes = layers[0].weight.shape[0], len(linear), layers[-1].weight.shape[1]
-    if sizes != (rule.inputs, rule.stencil, OUTPUTS):
-        raise ValueError(
-            f"{name}: expected {(rule.inputs, rule.stencil, OUTPUTS)} inputs, stencil, outputs, got {sizes}"
-        )
-    graph = parts[f"{name}/net.onnx"]
-    if b"location" in graph:  # the key under which ONNX names files of its own
+    expected = rule.side_inputs if name in SIDE else rule.inputs, rule.stencil, OUTPUTS
+    if sizes != expected:
+        raise ValueError(f"{name}: expected {expected} inputs, stencil, outputs, got {sizes}")
+    graphs = parts[f"{name}/net.onnx"], parts.get(f"{name}/net-float.onnx", b"")
+    if any(b"location" in graph for graph in graphs):  # the key under which ONNX names files of its own
         raise ValueError(f"{name}/net.onnx refers to other files")
-    return Net(f"{digest}/{name}", layers, linear, graph)
+    return Net(f"{digest}/{name}", layers, linear, *graphs)
 
 
 def _array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
@@ -239,17 +248,45 @@ def _find(wanted: str) -> Model:
 
 
 def add(source: str | os.PathLike[str]) -> Path:
-    """Copy a package into the cache folder, after checking it; its file name there is its hash.
+    """Copy a package, or a static field, into the cache folder, after checking it; its file name there is its hash.
 
     Raises
     ------
     ModelMismatchError
-        If the file is no model package.
+        If the file is neither.
     """
-    data = Path(source).read_bytes()
-    target = cache_folder() / f"{load(data).sha256}{SUFFIX}"
+    from adiabat.codec import statics
+
+    path, cache = Path(source), cache_folder()
+    data = path.read_bytes()
+    if path.suffix == statics.SUFFIX:
+        return cache / f"{statics.add_static(data)}{statics.SUFFIX}"
+    target = cache / f"{load(data).sha256}{SUFFIX}"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}.part")
     partial.write_bytes(data)
     partial.replace(target)
     return target
+
+
+def add_store(store: str | os.PathLike[str]) -> list[Path]:
+    """Add everything that a store keeps for its readers, in its folder `.adiabat`.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it keeps nothing.
+    ModelMismatchError
+        If a file there is not what its name says.
+    """
+    folder = Path(store) / STORE_FOLDER
+    added = []
+    for path in sorted(folder.glob("*.*")):
+        if path.suffix in (SUFFIX, ".npy"):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if path.stem != digest:
+                raise ModelMismatchError(f"expected {path} to hold what its name says, got SHA-256 {digest}")
+            added.append(add(path))
+    if not added:
+        raise ModelNotFoundError(f"expected models or static fields in {folder}, got none: nothing to add")
+    return added

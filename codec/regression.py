@@ -1,0 +1,147 @@
+"""How the encoder finds what helps: ordered axis, number of references, their weights, gains of static fields.
+
+Stage of `pyramid`, of the encoder only: order -> **regression** -> side. All by least squares on detail, which is what
+is left of a pixel after its interpolation from neighbours: only that has to be coded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.order import Order
+from adiabat.codec.side import LATTICES, WEIGHT_BITS, Weights
+from adiabat.codec.target import Fine
+
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_] | None
+
+REACHES = (2, 4, 8)
+WORTH, MORE = 0.01, 0.001  # bits a value that references must save to be used, and that more of them must save
+LEAST_TRUST = 4  # of 127; below, a lattice is coded without references
+SAMPLE = 1 << 17  # pixels of a lattice that a fit looks at
+SAMPLE_FRAMES = 6
+LEAST_SAMPLE = 48
+RIDGE = 1e-3
+TAPS = ((1, 9 / 32), (3, -1 / 32))  # cubic interpolation along both axes, averaged
+
+
+def detail(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each inner pixel less its interpolation from the pixels one and three away along both axes."""
+    height, width = frames.shape[1:]
+    out = frames[:, 3:-3, 3:-3].copy()
+    for distance, weight in TAPS:
+        for shift in (-distance, distance):
+            out -= weight * frames[:, 3 + shift : height - 3 + shift, 3:-3]
+            out -= weight * frames[:, 3:-3, 3 + shift : width - 3 + shift]
+    return out
+
+
+def fit(target: NDArray[np.float64], valid: Mask, known: Sequence[NDArray[Any]]) -> Weights:
+    """Weights and trust for each lattice by least squares on the detail of a sample."""
+    values, trust = [], []
+    for row in range(LATTICES):
+        samples = _details(target, valid, known, 1 << row)
+        if samples is None:
+            break
+        weight, explained = solve(samples)
+        helps = 127 * explained >= LEAST_TRUST
+        values.append(weight * helps)
+        trust.append(int(127 * explained) * helps)
+    if not values:  # frames of a few pixels
+        values, trust = [np.zeros(len(known), np.int64)], [0]
+    return Weights(np.array(values, np.int8), np.array(trust, np.uint8))
+
+
+def choose(target: Fine, valid: Mask, axes: tuple[int, ...], step: int) -> tuple[int | None, int]:
+    """The leading axis along which neighbours explain a sample of frames best, and how many of them are worth having.
+
+    Returns (None, 0) where they explain next to nothing.
+    """
+    best = 0.0
+    chosen: tuple[int | None, int] = (None, 0)
+    for axis, length in enumerate(axes):
+        for reach in REACHES:
+            if length < 2 or reach > length:
+                break
+            saved = _saved(target, valid, Order.along(axes, axis, reach), step)
+            if saved > best + (MORE if best else WORTH):
+                best, chosen = saved, (axis, reach)
+    return chosen
+
+
+def _saved(target: Fine, valid: Mask, order: Order, step: int) -> float:
+    """Bits a value that references save, by a sample of the last stage's frames."""
+    last = [group for group in order.groups(target.shape[1] * target.shape[2]) if group.distance == 1]
+    frames = np.concatenate([group.frames for group in last])
+    references = np.concatenate([group.references for group in last])
+    some = np.linspace(0, len(frames) - 1, min(len(frames), SAMPLE_FRAMES)).astype(np.intp)
+    rows = max(64, SAMPLE // target.shape[2])
+    start = max(0, target.shape[1] - rows) // 2
+    band = slice(start, start + rows)
+
+    def pick(number: Integers) -> NDArray[np.float64]:
+        part = target[number, band]
+        return part if valid is None else np.where(valid[number, band], part, np.nan)
+
+    noise = np.random.default_rng(0).uniform(-step / 2, step / 2, pick(frames[:1]).shape[1:])
+    known = [pick(references[some, k]) + np.roll(noise, k, 1) for k in range(order.reach)]
+    saved = 0.0
+    for row in range(LATTICES):
+        samples = _details(pick(frames[some]), None, known, 1 << row)
+        if samples is None:
+            break
+        variance, floor = float(np.mean(samples[0] ** 2)), step**2 / 12
+        left = variance * (1 - solve(samples)[1])
+        saved += 0.75 / 4**row * 0.5 * math.log2((variance + floor) / (left + floor))
+    return saved
+
+
+def static_gains(target: Fine, valid: Mask, statics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fine units for a unit of each static field (statics, y, x), by its detail in a few frames; 0: it is of no use."""
+    some = np.linspace(0, len(target) - 1, min(len(target), SAMPLE_FRAMES)).astype(np.intp)
+    frames, mask = target[some], None if valid is None else valid[some]
+    known = [np.broadcast_to(static, frames.shape) for static in statics]
+    best = np.zeros(len(statics))
+    for row in range(LATTICES):
+        samples = _details(frames, mask, known, 1 << row)
+        if samples is None:
+            break
+        y, x = samples[0], samples[1:]
+        gains = np.linalg.lstsq(x.T, y, rcond=1e-6)[0]
+        left = y - gains @ x
+        if float(left @ left) < (1 - LEAST_TRUST / 127) * float(y @ y):
+            best = np.where(np.abs(gains) > np.abs(best), gains, best)
+    return best
+
+
+def solve(samples: NDArray[np.float64]) -> tuple[Integers, float]:
+    """Regress the first row of (1 + references, samples) on the others: weights, and the share that they explain."""
+    y, x = samples[0], samples[1:]
+    normal = x @ x.T
+    normal += RIDGE * (np.trace(normal) / len(x) + 1e-9) * np.eye(len(x))
+    weight = np.clip(np.rint(np.linalg.solve(normal, x @ y) * (1 << WEIGHT_BITS)), -127, 127)
+    left = y - (weight / (1 << WEIGHT_BITS)) @ x
+    whole = float(y @ y)
+    return weight.astype(np.int64), max(0.0, 1 - float(left @ left) / whole) if whole > 0 else 0.0
+
+
+def _details(
+    target: NDArray[np.float64], valid: Mask, known: Sequence[NDArray[Any]], spacing: int
+) -> NDArray[np.float64] | None:
+    """Detail of the target and of each reference on a lattice: (1 + references, samples); None where there are few."""
+    height, width = (-(-length // spacing) for length in target.shape[1:])
+    if min(height, width) < 8:
+        return None
+    rows = max(8, min(height, SAMPLE // (len(target) * width)))
+    start = spacing * ((height - rows) // 2)
+    band = (slice(None, None, 1 + len(target) * rows * width // (2 * SAMPLE)),
+            slice(start, start + spacing * rows, spacing), slice(None, None, spacing))  # fmt: skip
+    first = detail(target[band] if valid is None else np.where(valid[band], target[band], np.nan))
+    details = np.stack([first, *(detail(frames[band].astype(np.float64)) for frames in known)])
+    samples = details[:, np.isfinite(details).all(0)]
+    return samples if samples.shape[1] >= LEAST_SAMPLE * len(known) else None

@@ -1,0 +1,247 @@
+"""A volume of fine-unit integers <-> bytes: frames in their order, groups of them predicted from frames known before.
+
+Stage of `pyramid`: frames, domain -> **volume** (order, regression, side, coarse_to_fine, smoothing) -> stream.
+Spec: spec/pyramid.md, section 1.
+
+    for each group in the order of coding:
+        side    = references and static fields, weighted          encoder: by regression;  decoder: as stored
+        decoded = coarse to fine, less the side's mean
+        known   = smoothed
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec import entropy, lattice
+from adiabat.codec.coarse_to_fine import Mask, reading, walk, writing
+from adiabat.codec.entropy import SymbolReader, SymbolWriter
+from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.models import Model
+from adiabat.codec.octets import Reader, write_varint
+from adiabat.codec.order import Group, Order, needed
+from adiabat.codec.plan import Plan
+from adiabat.codec.prediction import Arithmetic, Integers, cores
+from adiabat.codec.regression import choose, fit
+from adiabat.codec.side import Side, Weights
+from adiabat.codec.smoothing import Smoothing
+from adiabat.codec.target import Fine
+
+COARSEST = 1 << 40  # coarser than any spacing
+TAPER = (48, 33, 23, 17, 14, 12)  # what `tune="rmse"` takes of the step, finest lattice first
+
+
+@dataclass
+class Frames:
+    """Frames of a chunk as they become known: decoded values, how large the symbols were that coded them, statics.
+
+    Values are kept in 32 bits for as long as they fit.
+    """
+
+    decoded: NDArray[np.int32] | Integers  # (frames, y, x)
+    marks: NDArray[np.uint8]
+    statics: Integers  # (statics, y, x)
+
+    @classmethod
+    def none(cls, shape: tuple[int, int, int], statics: Integers | None = None) -> Frames:
+        """No frame known yet."""
+        statics = np.empty((0, *shape[1:]), np.int64) if statics is None else statics
+        return cls(np.zeros(shape, np.int32), np.zeros(shape, np.uint8), statics)
+
+    def put(self, group: Group, decoded: Integers, symbols: NDArray[np.int16]) -> None:
+        """Note a group's frames."""
+        if self.decoded.dtype == np.int32 and max(decoded.max(), -decoded.min()) > np.iinfo(np.int32).max:
+            self.decoded = self.decoded.astype(np.int64)
+        self.decoded[group.frames] = decoded
+        self.marks[group.frames] = np.minimum(np.abs(symbols), lattice.SYMBOL_LIMIT)
+
+    def side(self, group: Group) -> Side | None:
+        """What is known about a group before it is coded; None for nothing."""
+        known = group.references.shape[1] or len(self.statics)
+        return Side(self.decoded, self.marks, group, self.statics) if known else None
+
+
+def encode_frames(
+    target: Fine,
+    *,
+    valid: NDArray[np.bool_] | None,
+    step: int,
+    snap: int,
+    wrap: bool,
+    model: Model,
+    axes: tuple[int, ...] | None = None,
+    taper: tuple[int, ...] = (),
+    statics: Integers | None = None,
+    threads: int | None = None,
+) -> tuple[bytes, Integers]:
+    """Code frames so that every decoded value lies within step / 2 of its target.
+
+    Parameters
+    ----------
+    target : Target or NDArray[np.float64], shape (frames, y, x)
+        In fine units, magnitudes up to LIMIT / 2; whatever stands where `valid` is False is not coded.
+    valid : NDArray[np.bool_] or None, shape (frames, y, x)
+        None: all are.
+    step, snap : int
+        Quantisation step, and the spacing of values a prediction is rounded to (a power of two), in fine units.
+    wrap : bool
+        Whether the last axis is periodic.
+    axes : tuple of int, optional
+        Lengths of the leading axes that the frames were counted over; one axis if not given.
+    taper : tuple of int
+        Share of the step that each spacing takes, see `Arithmetic`.
+    statics : NDArray[np.int64], shape (statics, y, x), optional
+        Fields known to both sides, in fine units.
+    threads : int, optional
+        Workers; None: one for each core.
+
+    Returns
+    -------
+    payload : bytes
+    decoded : NDArray[np.int32] or NDArray[np.int64], shape (frames, y, x)
+        What `decode_frames` will return, by the same arithmetic.
+    """
+    axes = axes or (len(target),)
+    axis, reach = choose(target, valid, axes, step) if model.sees_references else (None, 0)
+    arithmetic = Arithmetic(step, snap, model, cores(threads), taper=taper)
+    payload, frames = [Plan(axis, reach, taper).write()], Frames.none(target.shape, statics)
+    for group in Order.along(axes, axis, reach).groups(target.shape[1] * target.shape[2]):
+        part, mask, writer = target[group.frames], _part(valid, group), SymbolWriter(model.tables)
+        side, base, first = prepare(part, mask, frames, group, arithmetic)
+        head = (side.weights.write() if side else b"") + _write_base(base, writer)
+        known, symbols = walk(part.shape, first, writing(part, mask, writer), arithmetic, wrap=wrap, side=side)
+        if taper:
+            steps = arithmetic.steps
+            smoothing = Smoothing.fit(known, symbols, part, mask, steps, wrap=wrap)
+            known, head = smoothing.apply(known, symbols, steps, step, wrap=wrap), smoothing.write() + head
+        frames.put(group, known, symbols)
+        data = head + writer.payload()
+        payload += [write_varint(len(data)), data]
+    return b"".join(payload), frames.decoded
+
+
+def prepare(
+    target: NDArray[np.float64], mask: Mask, frames: Frames, group: Group, arithmetic: Arithmetic
+) -> tuple[Side | None, Integers, Integers]:
+    """Fit a group's references; with them the symbols of its first pixels, and what those decode to."""
+    side, anchor, step = frames.side(group), None, arithmetic.at(COARSEST).step
+    if side is not None:
+        side.weights = fit(target, mask, side.known())
+        anchor = side.corner()
+    base = _base_symbols(target, mask, step, anchor)
+    return side, base, _first_pixels(base, step, anchor)
+
+
+def decode_frames(
+    payload: bytes,
+    shape: tuple[int, int, int],
+    *,
+    valid: NDArray[np.bool_] | None,
+    step: int,
+    snap: int,
+    wrap: bool,
+    model: Model,
+    axes: tuple[int, ...] | None = None,
+    version: int = 2,
+    only: Integers | None = None,
+    statics: Integers | None = None,
+    threads: int | None = None,
+) -> Integers:
+    """Undo `encode_frames`; the arguments must be the same.
+
+    version: of the stream; only: numbers of the frames that are wanted, the others may be anything.
+
+    Raises
+    ------
+    CorruptStreamError
+        If the payload was not written for this shape, mask and model.
+    """
+    reader, axes = Reader(payload), axes or (shape[0],)
+    plan = Plan.read(reader, axes) if version > 1 else Plan()
+    if (plan.reach or statics is not None) and not model.sees_references:
+        raise CorruptStreamError("expected a model that sees references, got one of format 1")
+    arithmetic, frames = Arithmetic(step, snap, model, cores(threads), taper=plan.taper), Frames.none(shape, statics)
+    groups = Order.along(axes, plan.axis, plan.reach).groups(shape[1] * shape[2], version)
+    wanted = {id(group) for group in (groups if only is None else needed(groups, only))}
+    for group in groups:
+        part = Reader(reader.take(reader.varint())) if version > 1 else reader
+        if id(group) in wanted or version == 1:
+            _decode_group(part, _part(valid, group), frames, group, arithmetic, wrap=wrap)
+            if version > 1:
+                part.end()
+    reader.end()
+    return frames.decoded
+
+
+def _decode_group(
+    reader: Reader, mask: Mask, frames: Frames, group: Group, arithmetic: Arithmetic, *, wrap: bool
+) -> None:
+    """Decode a group's frames and note them as known."""
+    side, anchor, shape = frames.side(group), None, (len(group.frames), *frames.decoded.shape[1:])
+    smoothing = Smoothing.read(reader) if arithmetic.taper else None
+    if side is not None:
+        side.weights = Weights.read(reader, side.columns)
+        anchor = side.corner()
+    context, first = reader.varint(limit=entropy.CONTEXT_COUNT - 1), _read_signed(reader)
+    symbols = SymbolReader(arithmetic.model.tables, reader)
+    base = np.concatenate([np.array([first]), symbols.read(_base_starts(context, shape[0] - 1), 0)])
+    pixels = _first_pixels(base, arithmetic.at(COARSEST).step, anchor)
+    if np.abs(base).max() > lattice.LIMIT or np.abs(pixels).max() > lattice.LIMIT:
+        raise CorruptStreamError(f"expected first pixels up to {lattice.LIMIT}, got {np.abs(pixels).max()}")
+    known, marks = walk(shape, pixels, reading(mask, symbols), arithmetic, wrap=wrap, side=side)
+    if smoothing is not None:
+        known = smoothing.apply(known, marks, arithmetic.steps, arithmetic.step, wrap=wrap)
+    frames.put(group, known, marks)
+    symbols.finish()
+
+
+def _part(valid: Mask, group: Group) -> Mask:
+    return None if valid is None else valid[group.frames]
+
+
+def _base_symbols(target: NDArray[np.float64], mask: Mask, step: int, anchor: Integers | None) -> Integers:
+    """Steps from each frame's anchor to its first pixel; without anchors, from the frame before.
+
+    A masked first pixel is its anchor, or the frame's first valid value, rounded so coarsely that a second encoding
+    agrees.
+    """
+    pixels = np.rint((target[:, 0, 0] - (0 if anchor is None else anchor)) / step)
+    if mask is not None and anchor is not None:
+        pixels[~mask[:, 0, 0]] = 0
+    elif mask is not None:
+        flat, coarse = mask.reshape(len(mask), -1), step * 4096.0
+        somewhere = target.reshape(len(mask), -1)[np.arange(len(mask)), flat.argmax(1)]
+        filled = np.where(flat.any(1), np.rint(somewhere / coarse) * 4096.0, 0.0)
+        pixels = np.where(mask[:, 0, 0], pixels, filled)
+    pixels = pixels.astype(np.int64)
+    return pixels if anchor is not None else np.asarray(np.diff(pixels, prepend=0), np.int64)
+
+
+def _first_pixels(base: Integers, step: int, anchor: Integers | None) -> Integers:
+    """Undo `_base_symbols`."""
+    return np.asarray(np.cumsum(base) * step if anchor is None else anchor + base * step)
+
+
+def _base_starts(context: int, count: int) -> Integers:
+    starts = np.zeros(entropy.CONTEXT_COUNT + 1, np.int64)
+    starts[context + 1 :] = count
+    return starts
+
+
+def _write_base(base: Integers, writer: SymbolWriter) -> bytes:
+    """First pixel in full; the differences of the others under the table that suits their mean size."""
+    spread = float(np.abs(base[1:]).mean()) if len(base) > 1 else 0.0
+    index = round(4 * math.log2(max(spread, 2.0**-5))) + entropy.SCALE_ONE
+    context = min(index, entropy.SCALE_TOP) * entropy.SHAPES + 1
+    writer.write(base[1:], _base_starts(context, len(base) - 1), 0)
+    first = int(base[0])
+    return write_varint(context) + write_varint(2 * first if first >= 0 else -2 * first - 1)
+
+
+def _read_signed(reader: Reader) -> int:
+    zigzag = reader.varint(limit=1 << 41)
+    return -(zigzag + 1) // 2 if zigzag & 1 else zigzag // 2

@@ -1,0 +1,129 @@
+"""What helps is found on synthetic data that say what it should be: weights, axis, reach, gains of static fields."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adiabat.codec.octets import Reader
+from adiabat.codec.regression import choose, detail, fit, static_gains
+from adiabat.codec.side import Weights
+
+STEP = 64
+
+
+def test_detail_is_what_cubic_interpolation_leaves():
+    y, x = np.indices((20, 24)) / 10
+    field = 1 + x - y + 2 * x * y + x**3 - 3 * y**2 * x
+    assert np.abs(detail(field[None])).max() < 1e-12
+    spike = np.zeros((1, 9, 9))
+    spike[0, 4, 4] = 1
+    assert detail(spike)[0].tolist() == [[0, -9 / 32, 0], [-9 / 32, 1, -9 / 32], [0, -9 / 32, 0]]
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape) * 1e4
+
+
+def test_fit_finds_the_weights():
+    a, b, rest = noise(3, 4, 130, 150)
+    weights = fit(0.3 * a + 0.6 * b + 0.1 * rest, None, [a, b])
+    assert np.abs(weights.values / 64 - [0.3, 0.6]).max() < 1.5 / 64
+    explained = (0.3**2 + 0.6**2) / (0.3**2 + 0.6**2 + 0.1**2)
+    np.testing.assert_allclose(weights.trust / 127, explained, atol=0.02)
+    assert len(weights.trust) == 4, "a lattice of a few pixels has none of its own"
+
+
+def test_fit_of_each_lattice():
+    """Detail that only coarse lattices share with the reference counts only there."""
+    a, b = noise(2, 1, 256, 256)
+    target = b.copy()
+    target[:, ::4, ::4] = a[:, ::4, ::4]
+    weights = fit(target, None, [a])
+    assert (weights.trust[:2] < 20).all()
+    assert (weights.trust[2:] > 120).all()
+    assert (weights.values[2:] == 64).all()
+
+
+def test_fit_trusts_no_noise():
+    a, b, rest = noise(3, 2, 140, 140)
+    weights = fit(rest, None, [a, b])
+    assert not weights.trust[:3].any()
+    assert not weights.values[weights.trust == 0].any()
+
+
+def test_fit_does_not_look_at_what_is_missing():
+    a, b, rest = noise(3, 4, 130, 150)
+    target = 0.3 * a + 0.6 * b + 0.1 * rest
+    valid = np.random.default_rng(1).random(target.shape) < 0.97
+    expected = fit(target, valid, [a, b])
+    assert np.abs(expected.values[:2] / 64 - [0.3, 0.6]).max() < 2 / 64
+    for garbage in (1e11, np.nan):
+        again = fit(np.where(valid, target, garbage), valid, [np.where(valid, a, garbage), b])
+        assert np.abs(again.values[:2] / 64 - [0.3, 0.6]).max() < 2 / 64
+    assert not fit(target, np.zeros_like(valid), [a, b]).trust.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 9), (9, 7, 400), (1, 8, 8)])
+def test_fit_leaves_tiny_frames_alone(shape):
+    a = noise(*shape)
+    weights = fit(a, None, [a, a, a, a])
+    assert weights.trust.tolist() == [0]
+    assert weights.values.tolist() == [[0, 0, 0, 0]]
+    assert Weights.read(Reader(weights.write()), 4).trust.tolist() == [0]
+
+
+def evolving(length, others, *, keep=0.9, shape=(48, 56), seed=0):
+    """Frames (length, others, y, x) that forget slowly along the first axis, and never knew the others."""
+    rng = np.random.default_rng(seed)
+    frames = rng.normal(size=(length, others, *shape))
+    for t in range(1, length):
+        frames[t] = keep * frames[t - 1] + np.sqrt(1 - keep**2) * frames[t]
+    return frames * 1e4
+
+
+def test_choose_finds_the_axis():
+    frames = evolving(9, 5)
+    for axes, stack, expected in [((9, 5), frames, 0), ((5, 9), frames.swapaxes(0, 1), 1)]:
+        target = stack.reshape(-1, *stack.shape[2:])
+        axis, reach = choose(target, None, axes, STEP)
+        assert axis == expected
+        assert reach >= 2
+        holes = np.random.default_rng(0).random(target.shape) < 0.98
+        garbage = noise(*target.shape, seed=1) * 1e6
+        assert choose(np.where(holes, target, garbage), holes, axes, STEP) == (axis, reach)
+
+
+def test_choose_takes_more_references_against_noise():
+    still = noise(1, 64, 64)
+    assert choose(np.repeat(still, 17, 0) + 0.5 * noise(17, 64, 64, seed=1), None, (17,), STEP) == (0, 8)
+    assert choose(evolving(17, 1)[:, 0], None, (17,), STEP) == (0, 2), "of what is forgotten the nearest are enough"
+
+
+def test_choose_leaves_alone_what_is_not_explained():
+    white = noise(12, 64, 64)
+    for axes in [(12,), (3, 4), (1, 12), (12, 1)]:
+        assert choose(white, None, axes, STEP) == (None, 0)
+    assert choose(white[:1], None, (1,), STEP) == (None, 0)
+    assert choose(np.repeat(white[:1], 12, 0)[:, :5, :5], None, (12,), STEP) == (None, 0), "too few pixels to tell"
+    change = evolving(12, 1)[:, 0]
+    assert choose(change, None, (12,), STEP) != (None, 0)
+    assert choose(change, None, (12,), 200_000) == (None, 0), "nothing is left of the detail at such a step"
+
+
+def test_static_gains():
+    ground, other = noise(2, 120, 130, seed=1)
+    target = 3.5 * ground - 0.02 * other + noise(8, 120, 130) * 0.05
+    gains = static_gains(target, None, np.stack([ground, other]))
+    np.testing.assert_allclose(gains, [3.5, -0.02], rtol=0.02, atol=0.01)
+    valid = np.random.default_rng(0).random(target.shape) < 0.97
+    holes = static_gains(np.where(valid, target, 1e11), valid, np.stack([ground, np.zeros_like(ground)]))
+    np.testing.assert_allclose(holes, [3.5, 0], rtol=0.02)
+    assert static_gains(target[:, :7, :7], None, ground[None, :7, :7]).tolist() == [0]
+    assert static_gains(noise(8, 120, 130), None, ground[None]).tolist() == [0], "of no use"
+
+
+def test_a_flat_target_has_nothing_to_explain():
+    noisy = np.random.default_rng(5).normal(size=(1, 40, 40))
+    weights = fit(np.ones((1, 40, 40)), None, [noisy])
+    assert not weights.trust.any()
