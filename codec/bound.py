@@ -126,7 +126,9 @@ class Bound:
         return low / 2 + high / 2
 
 
-def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, bound: Bound) -> Domain:
+def choose_domain(
+    field: NDArray[np.floating], valid: NDArray[np.bool_] | None, bound: Bound, *, tune: str = "bytes"
+) -> Domain:
     """Choose the integer domain a chunk is coded in.
 
     Parameters
@@ -136,6 +138,8 @@ def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, 
     valid : NDArray[np.bool_] or None, shape (frame, y, x)
         Ordinary pixels; None for all.
     bound : Bound
+    tune : str
+        "rmse": a lattice of packed values is used only where it loses nothing, since its steps cannot be made finer.
 
     Returns
     -------
@@ -161,7 +165,10 @@ def choose_domain(field: NDArray[np.floating], valid: NDArray[np.bool_] | None, 
         largest = max(float(values.max()), -float(values.min()))
         plain = AbsDomain.fit(largest, bound.size, field.dtype)
     step = plain.unit * plain.step if plain else 0.0
-    return _lattice(values, bound.least, step) or plain or OrderedDomain()
+    packed = _lattice(values, bound.least, step)
+    if packed and packed.steps and plain and tune == "rmse":
+        packed = None
+    return packed or plain or OrderedDomain()
 
 
 def _lattice(values: NDArray[np.floating], bound: Bound, step: float) -> LatticeDomain | None:

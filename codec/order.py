@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-GROUP = {1: 1 << 21, 2: 1 << 19}  # by version: pixels of frames coded together; bounds memory, and what one frame costs
+GROUP = {1: 1 << 21, 2: 1 << 20}  # by version: pixels of frames coded together; bounds memory, and what one frame costs
 MAX_REACH = 8
 
 

@@ -96,7 +96,7 @@ class Chunk:
     @cached_property
     def domain(self) -> Domain:
         """How values become integers."""
-        return choose_domain(self.field, self.valid, self.bound)
+        return choose_domain(self.field, self.valid, self.bound, tune=self.tune)
 
     @cached_property
     def target(self) -> Target:

@@ -21,9 +21,11 @@ Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_] | None
 
 REACHES = (2, 4, 8)
-WORTH, MORE = 0.01, 0.001  # bits a value that references must save to be used, and that more of them must save
+WORTH = 0.01  # bits a value that references must save to be used
+WEIGHED = 0.3  # what is saved is estimated low, since detail is not all: so is the cost of weights
+LEAST_SIDE = 8  # pixels of a lattice that is fitted
 LEAST_TRUST = 4  # of 127; below, a lattice is coded without references
-SAMPLE = 1 << 17  # pixels of a lattice that a fit looks at
+SAMPLE = 1 << 15  # pixels of a lattice that a fit looks at
 SAMPLE_FRAMES = 6
 LEAST_SAMPLE = 48
 RIDGE = 1e-3
@@ -60,18 +62,26 @@ def fit(target: NDArray[np.float64], valid: Mask, known: Sequence[NDArray[Any]])
 def choose(target: Fine, valid: Mask, axes: tuple[int, ...], step: int) -> tuple[int | None, int]:
     """The leading axis along which neighbours explain a sample of frames best, and how many of them are worth having.
 
-    Returns (None, 0) where they explain next to nothing.
+    Returns (None, 0) where they explain next to nothing, or less than their weights cost.
     """
-    best = 0.0
+    best = WORTH
     chosen: tuple[int | None, int] = (None, 0)
     for axis, length in enumerate(axes):
         for reach in REACHES:
             if length < 2 or reach > length:
                 break
-            saved = _saved(target, valid, Order.along(axes, axis, reach), step)
-            if saved > best + (MORE if best else WORTH):
+            order = Order.along(axes, axis, reach)
+            saved = _saved(target, valid, order, step) - _cost(target.shape, order)
+            if saved > best:
                 best, chosen = saved, (axis, reach)
     return chosen
+
+
+def _cost(shape: tuple[int, ...], order: Order) -> float:
+    """Bits a value that the weights of all groups take."""
+    lattices = min(LATTICES, max(1, (min(shape[1:]) // LEAST_SIDE).bit_length()))
+    groups = order.groups(shape[1] * shape[2])
+    return WEIGHED * 8 * len(groups) * lattices * (order.reach + 1) / math.prod(shape)
 
 
 def _saved(target: Fine, valid: Mask, order: Order, step: int) -> float:
@@ -135,7 +145,7 @@ def _details(
 ) -> NDArray[np.float64] | None:
     """Detail of the target and of each reference on a lattice: (1 + references, samples); None where there are few."""
     height, width = (-(-length // spacing) for length in target.shape[1:])
-    if min(height, width) < 8:
+    if min(height, width) < LEAST_SIDE:
         return None
     rows = max(8, min(height, SAMPLE // (len(target) * width)))
     start = spacing * ((height - rows) // 2)

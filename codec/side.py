@@ -9,6 +9,7 @@ forgotten sooner than coarse; where no reference helps, a lattice is coded witho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -140,11 +141,13 @@ class Side:
         mean = (total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
         return np.asarray(np.clip(mean, -lattice.LIMIT, lattice.LIMIT))
 
-    def known(self) -> list[Integers]:
+    def known(self) -> list[NDArray[Any]]:
         """Each reference of the group's frames, then each static field: (frames, y, x)."""
         shape = len(self.references), *self.decoded.shape[1:]
-        references = [self.decoded[self.references[:, k]] for k in range(self.references.shape[1])]
-        return references + [np.broadcast_to(static, shape) for static in self.statics]
+        columns = [self.references[:, k] for k in range(self.references.shape[1])]
+        # one large frame is not copied
+        frames = [self.decoded[each[0] : each[0] + 1] if len(each) == 1 else self.decoded[each] for each in columns]
+        return [*frames, *(np.broadcast_to(static, shape) for static in self.statics)]
 
 
 @numba.njit(nogil=True, cache=True)

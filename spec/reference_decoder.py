@@ -638,7 +638,7 @@ def read_escapes(data: bytes) -> Integers:
 NETS = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
 SIDE_NETS = tuple(f"{name}-side" for name in NETS)
 LIMIT, BAND = 2**38, 2**16
-GROUP = {1: 2**21, 2: 2**19}  # by version: pixels of a group
+GROUP = {1: 2**21, 2: 2**20}  # by version: pixels of a group
 FIRST = 31  # first pixels count as of the spacing 2**31, coarser than any
 
 
