@@ -2,8 +2,8 @@
 
 ::
 
-    open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify
-     (sources)                  (plan)                      (archive)              (verify)
+    open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify, take_inventory
+     (sources)                 (plan, of policy, chunks, static)    (archive)        (verify, inventory)
 
 `compress` is plan and write in one call; the command ``adiabat`` (``cli``) is a thin layer over
 these. xarray and Zarr do the input and output; torch is never imported here.
@@ -15,6 +15,7 @@ from adiabat.formats.inventory import take_inventory
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import parse_bound
 from adiabat.formats.sources import open_source
+from adiabat.formats.static import open_static
 from adiabat.formats.verify import VariableCheck, verify
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "compress",
     "make_plan",
     "open_source",
+    "open_static",
     "parse_bound",
     "take_inventory",
     "verify",

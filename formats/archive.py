@@ -8,9 +8,7 @@ at the destination; what fails or is interrupted is removed.
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 import os
 import shutil
 import time
@@ -27,10 +25,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from adiabat.formats.chunks import blocks
 from adiabat.formats.errors import RequestError
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import Bound
 from adiabat.formats.sources.cf import PACKING, is_zarr
+from adiabat.formats.static import StaticField, keep_statics
 
 CODEC = "adiabat.pyramid"
 Progress = Callable[[str, int], None]
@@ -46,6 +46,8 @@ def compress(
     bounds: Mapping[str, Bound] | None = None,
     default_bound: Bound | None = None,
     chunks: Mapping[str, int] | None = None,
+    tune: str = "bytes",
+    statics: Sequence[StaticField] = (),
     overwrite: bool = False,
     command: str = "adiabat.formats.compress",
     progress: Progress | None = None,
@@ -62,6 +64,12 @@ def compress(
     default_bound : bound, optional
         For float variables of two or more dimensions without a bound of their own.
     chunks : mapping of dimension to size, optional
+        See `choose_chunks` for the others.
+    tune : {"bytes", "rmse"}
+        What to save within the bounds.
+    statics : sequence of StaticField
+        From `open_static`; each is used by every compressed variable on its grid. They are kept in the store and in
+        this machine's cache.
     overwrite : bool
         Whether a Zarr store at `target` may be replaced.
     command : str
@@ -79,7 +87,9 @@ def compress(
     RequestError
         If the request cannot be carried out; nothing is written then.
     """
-    plan = make_plan(dataset, bounds=bounds or {}, default_bound=default_bound, chunks=chunks)
+    plan = make_plan(
+        dataset, bounds=bounds or {}, default_bound=default_bound, chunks=chunks, tune=tune, statics=statics
+    )
     write(dataset, plan, target, overwrite=overwrite, command=command, progress=progress)
     return plan
 
@@ -96,6 +106,7 @@ def write(
     """Write `dataset` as `plan` says; see `compress`."""
     with _in_place_of(Path(target), overwrite=overwrite) as path:
         _write_metadata(dataset, plan, path, command)
+        keep_statics((file for variable in plan for file in variable.statics), path)
         group = zarr.open_group(path, mode="r+")
         for variable in plan:
             _write_values(dataset[variable.name], variable, group, progress)
@@ -165,7 +176,7 @@ def _write_metadata(dataset: xr.Dataset, plan: Sequence[VariablePlan], path: Pat
     empty = xr.Dataset({name: _empty_like(dataset[name], variable) for name, variable in planned.items()})
     # An array without values still has its metadata: dims get their lengths afterwards.
     encoding = {name: _encoding(variable) for name, variable in planned.items()}
-    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, lossy=any(v.bound for v in plan))
+    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, plan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr: fixed-length strings are not in the v3 spec yet
         small.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
@@ -188,12 +199,13 @@ def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
 
 
 def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
-    return {
+    note = {
         "codec": CODEC,
         "version": version("adiabat"),
         "bound": variable.bound,
         "source_dtype": str(np.dtype(array.encoding.get("dtype", array.dtype))),
     }
+    return note | ({"static": {file.sha256: file.label for file in variable.statics}} if variable.statics else {})
 
 
 def _float_limits(attributes: dict[str, Any], packing: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,23 +226,29 @@ def _encoding(variable: VariablePlan) -> dict[str, Any]:
         encoding["_FillValue"] = np.nan
         encoding["fill_value"] = np.nan
     if variable.bound is not None:
-        configuration = {"bound": variable.codec_bound}
+        configuration = {
+            "bound": variable.codec_bound,
+            "tune": variable.tune,
+            "static": [file.sha256 for file in variable.statics],
+        }
         encoding["serializer"] = {"name": CODEC, "configuration": configuration}
         encoding["compressors"] = None
     return encoding
 
 
-def _root_attributes(attributes: Mapping[Any, Any], command: str, *, lossy: bool) -> dict[Any, Any]:
+def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence[VariablePlan]) -> dict[Any, Any]:
     written = dict(attributes)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     line = f"{now} {command} (adiabat {version('adiabat')})"
     # CF: the newest line of a history comes first or last; most tools put it first.
     written["history"] = "\n".join([line, str(written["history"])] if "history" in written else [line])
-    if lossy:
+    if any(variable.bound for variable in plan):
         written["adiabat"] = (
             "Some arrays are compressed with the Zarr codec adiabat.pyramid. To read them install "
             "the Python package adiabat (pip install adiabat); xarray.open_zarr then finds it."
         )
+    if any(variable.statics for variable in plan):
+        written["adiabat"] += " Then run once: adiabat models add STORE."
     return written
 
 
@@ -241,36 +259,3 @@ def _write_values(array: xr.DataArray, variable: VariablePlan, group: zarr.Group
         stored[region or ...] = values.astype(variable.dtype, copy=False)  # type: ignore[index]
         if progress is not None:
             progress(variable.name, values.size)
-
-
-def blocks(shape: Sequence[int], chunks: Sequence[int], *, at_once: int | None = None) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into regions of whole chunks, each of up to `at_once` chunks.
-
-    Parameters
-    ----------
-    shape, chunks : sequence of int
-    at_once : int, optional
-        Chunks that Zarr may encode side by side; None: as many as there are processors, up to 8,
-        since each takes memory.
-
-    Yields
-    ------
-    tuple of slice
-        In C order. A 0-d array is one empty tuple.
-
-    Examples
-    --------
-    >>> [r[0].stop for r in blocks((10,), (4,), at_once=2)]
-    [8, 10]
-    """
-    room = at_once or min(8, os.cpu_count() or 1)
-    steps = list(chunks)
-    for axis in range(len(shape) - 1, -1, -1):
-        count = min(room, math.ceil(shape[axis] / chunks[axis]))
-        steps[axis] = chunks[axis] * max(1, count)
-        room //= max(1, count)
-    ranges = [range(0, size, step) for size, step in zip(shape, steps, strict=True)]
-    for start in itertools.product(*ranges):
-        yield tuple(
-            slice(begin, min(begin + step, size)) for begin, step, size in zip(start, steps, shape, strict=True)
-        )

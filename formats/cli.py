@@ -91,6 +91,13 @@ def compress(
         str | None, typer.Option(metavar="abs:0.1", help="For every other float variable of two or more dimensions.")
     ] = None,
     chunk: Annotated[list[str] | None, typer.Option(metavar="DIM=N", help="Chunk length along one dimension.")] = None,
+    tune: Annotated[
+        str, typer.Option(metavar="bytes|rmse", help="Within the bound, save bytes, or mean square error at some cost.")
+    ] = "bytes",
+    static: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[:VAR]", help="A field to predict from, such as orography; up to 4."),
+    ] = None,
     group: Group = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -102,6 +109,7 @@ def compress(
     from adiabat.formats.plan import make_plan
     from adiabat.formats.policy import parse_bound, parse_variable_bound
     from adiabat.formats.sources import open_source
+    from adiabat.formats.static import open_static
 
     if source.resolve() == target.resolve():
         raise RequestError("SRC and DST are the same")
@@ -109,8 +117,9 @@ def compress(
     bounds = dict(map(parse_variable_bound, bound or ()))
     default = parse_bound(default_bound) if default_bound is not None else None
     chunks = dict(map(_parse_chunk, chunk or ()))
+    statics = [open_static(text) for text in static or ()]
     with open_source(source, group=group) as dataset:
-        plan = make_plan(dataset, bounds=bounds, default_bound=default, chunks=chunks)
+        plan = make_plan(dataset, bounds=bounds, default_bound=default, chunks=chunks, tune=tune, statics=statics)
         cli_report.print_plan(err, plan, default)
         total = sum(variable.values for variable in plan)
         with _progress("writing", total) as advance:
@@ -136,7 +145,7 @@ def verify(source: Source, store: Store, group: Group = None) -> None:
 
 @app.command()
 def inspect(store: Store) -> None:
-    """Say, for every variable of DST, its codec, bound, model, ratio and bytes by section."""
+    """Say, for every variable of DST, its codec, bound, ratio, bytes, and what it was predicted from."""
     from adiabat.formats.inventory import take_inventory
 
     cli_report.print_inventory(out, take_inventory(store))
@@ -167,17 +176,21 @@ def _progress(verb: str, total: int) -> Iterator[Callable[[str, int], None]]:
             raise _StoppedError
         progress.update(task, advance=values, description=f"{verb} {name}")
 
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        progress.update(task, description="stopping after this block")
+
     # Stopped within a block, Zarr's own threads would go on writing what is being removed.
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in numbers]
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-            task = progress.add_task(verb, total=total)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(verb, total=total)
+        before = [signal.signal(number, stop) for number in numbers]
+        try:
             yield advance
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
 
 
 def _fail(message: str, code: int) -> NoReturn:

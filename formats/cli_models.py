@@ -15,14 +15,14 @@ from rich.table import Table
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.formats.errors import RequestError
 
-models_app = typer.Typer(no_args_is_help=True, help="List, show or add model packages.")
+models_app = typer.Typer(no_args_is_help=True, help="List, show or add model packages and static fields.")
 train_app = typer.Typer(no_args_is_help=True, help="Train a model package (needs the extra 'train').")
 out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 @models_app.command("list")
 def list_packages() -> None:
-    """Every package that is found, in the order of the search."""
+    """Every package, and every static field, that is found, in the order of the search."""
     from adiabat.codec import models
 
     table = Table("name", "SHA-256", "bytes", "file")
@@ -33,6 +33,8 @@ def list_packages() -> None:
             table.add_row("broken", str(error), f"{path.stat().st_size:,}", str(path))
             continue
         table.add_row(str(model.manifest.get("name", "?")), model.sha256[:16], f"{path.stat().st_size:,}", str(path))
+    for path in (path for folder in models.folders() for path in sorted(folder.glob("*.npy"))):
+        table.add_row("static field", path.stem[:16], f"{path.stat().st_size:,}", str(path))
     out.print(table)
 
 
@@ -47,11 +49,16 @@ def show(name: Annotated[str | None, typer.Argument(help="Name, SHA-256 or file.
 
 
 @models_app.command("add")
-def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model package.")]) -> None:
-    """Check a package and keep a copy in the user's cache, where decoding finds it."""
+def add(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE|STORE", help="A model package, a static field (.npy), or a store with some.")
+    ],
+) -> None:
+    """Check what decoding needs and keep a copy in the user's cache, where it is found."""
     from adiabat.codec import models
 
-    out.print(str(models.add(file)))
+    for path in models.add_store(source) if source.is_dir() else [models.add(source)]:
+        out.print(str(path))
 
 
 @train_app.command("pyramid")

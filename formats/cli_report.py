@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +35,19 @@ def print_demo(console: Console, result: DemoResult, store: Path) -> None:
 
 
 def print_plan(console: Console, plan: Sequence[VariablePlan], default_bound: Bound | None) -> None:
-    """Say aloud what is kept exactly though it might have been expected otherwise."""
+    """Say aloud what is kept exactly though it might have been expected otherwise, and what static fields serve."""
     unasked = [variable.name for variable in plan if variable.bound == "lossless" and not variable.asked]
     if unasked:
         console.print(f"kept lossless, for want of a bound: {_some(unasked)} (give --bound VAR=abs:X)")
     flat = [variable.name for variable in plan if variable.bound is None and variable.dtype.kind == "f"]
     if flat and default_bound is not None:
         console.print(f"kept exactly, having fewer than two dimensions: {_some(flat)} (--bound VAR=abs:X)")
+    served: dict[str, list[str]] = {}
+    for variable in plan:
+        for file in variable.statics:
+            served.setdefault(file.label, []).append(variable.name)
+    for label, names in served.items():
+        console.print(f"static field {label} is on the grid of {_some(names)}")
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:
@@ -52,17 +58,34 @@ def _some(names: Sequence[str], most: int = 12) -> str:
 def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) -> None:
     """Print what each planned variable came to, and the whole store."""
     bounds = {variable.name: variable.bound for variable in plan}
-    rows = take_inventory(target, most_chunks=0)
-    table = _table("variable", "bound", "MB as float32", "MB written", "ratio")
+    statics = {file.sha256: file for variable in plan for file in variable.statics}
+    rows = take_inventory(target, most_chunks=200 if statics else 0)
+    table = _table("variable", "bound", "chunks", "MB as float32", "MB written", "ratio")
     for row in rows:
         bound = bounds.get(row.name)
         if bound is not None:
-            table.add_row(row.name, format_bound(bound), *_sizes(row))
+            table.add_row(row.name, format_bound(bound, row.dims), _times(row.chunks), *_sizes(row))
     exact = [row for row in rows if bounds.get(row.name) is None]
     if table.row_count:
         console.print(table)
     written = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    console.print(f"{target}: {written / 1e6:.3f} MB in all, with {len(exact)} exact arrays (coordinates among them)")
+    for label in dict.fromkeys(file.label for file in statics.values()):
+        console.print(f"static field {label} helps {_helped(rows, label)}")
+    kept = sum(len(file.data) for file in statics.values())
+    beside = f" and {kept / 1e6:.3f} MB of static fields" if statics else ""
+    exact_ones = f"{len(exact)} exact arrays (coordinates among them)"
+    console.print(f"{target}: {written / 1e6:.3f} MB in all, with {exact_ones}{beside}")
+
+
+def _helped(rows: Sequence[ArrayInventory], label: str) -> str:
+    """Name the variables that a static field explains something of."""
+    offered = {row.name: [sha256 for sha256, name in row.labels.items() if name == label] for row in rows}
+    names = [row.name for row in rows if any(row.streams.statics[sha256] for sha256 in offered[row.name])]
+    return _some(names) if names else "none of them: it explains nothing there, or does not lie as they do"
+
+
+def _times(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes)) or "scalar"
 
 
 def _sizes(row: ArrayInventory) -> tuple[str, str, str]:
@@ -82,7 +105,7 @@ def print_checks(console: Console, checks: Sequence[VariableCheck]) -> None:
         if errors is not None:
             used = f"{errors.used:.4f}" if errors.limit else "-"
             figures = (str(errors.values), f"{errors.max_error:.6g}", used, f"{errors.rmse:.4g}")
-        table.add_row(check.name, format_bound(check.bound), *figures, "BROKEN" if check.problem else "ok")
+        table.add_row(check.name, format_bound(check.bound, check.dims), *figures, "BROKEN" if check.problem else "ok")
     if table.row_count:
         console.print(table)
     if exact:
@@ -90,24 +113,41 @@ def print_checks(console: Console, checks: Sequence[VariableCheck]) -> None:
 
 
 def print_inventory(console: Console, rows: Sequence[ArrayInventory]) -> None:
-    """Print a line for each array, and under it where its bytes went."""
+    """Print a line for each array, and under it what its streams were predicted from and where its bytes went."""
     table = _table("variable", "dtype", "shape", "chunks", "codec", "bound", "ratio", "bytes")
     for row in rows:
-        bound = format_bound(row.bound) if row.bound is not None else "exact"
-        shape, chunks = ("x".join(map(str, sizes)) or "scalar" for sizes in (row.shape, row.chunks))
+        bound = format_bound(row.bound, row.dims) if row.bound is not None else "exact"
+        shape, chunks = _times(row.shape), _times(row.chunks)
         table.add_row(row.name, row.dtype, shape, chunks, row.codec, bound, f"{row.ratio:.2f}", str(row.written_bytes))
     console.print(table)
     for row in rows:
-        if row.described:
-            console.print(f"\n{row.name}: {row.described} chunks described, {row.stored} files in all")
-            console.print(f"  paths     {_counts(row.paths)}")
-            console.print(f"  sections  {_counts(row.sections)} bytes")
-            for model in row.models:
-                console.print(f"  model     {model}")
+        if row.streams.count:
+            _print_streams(console, row)
     values, written = sum(row.values for row in rows), sum(row.written_bytes for row in rows)
     if written:
         console.print(f"\nall arrays: ratio {4 * values / written:.2f} (float32 bytes over all bytes written)")
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _print_streams(console: Console, row: ArrayInventory) -> None:
+    streams = row.streams
+    console.print(f"\n{row.name}: {streams.count} chunks described, {row.stored} files in all")
+    console.print(f"  paths     {_counts(streams.paths)}")
+    for (axis, references), count in streams.orders.most_common():
+        how = "each by itself" if axis is None else f"along {_dim(row, axis)} from up to {references} others"
+        console.print(f"  frames    {how}, in {count} of {streams.count} chunks")
+    for sha256 in row.options.get("static", ()):
+        label = f" ({row.labels[sha256]})" if sha256 in row.labels else ""
+        console.print(f"  static    {sha256}{label} helps in {streams.statics[sha256]} of {streams.count} chunks")
+    if row.options.get("tune", "bytes") != "bytes":
+        console.print(f"  tune      {row.options['tune']}, finer steps in {streams.tapered} of {streams.count} chunks")
+    console.print(f"  sections  {_counts(streams.sections)} bytes")
+    for model in sorted(streams.models):
+        console.print(f"  model     {model}")
+
+
+def _dim(row: ArrayInventory, axis: int) -> str:
+    return row.dims[axis] if axis < len(row.dims) else f"axis {axis}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

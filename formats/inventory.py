@@ -1,13 +1,13 @@
-"""What lies in a store, seen from its bytes: codec, bound, path, model, ratio, sections.
+"""What lies in a store, seen from its bytes: codec, bound, path, context, model, ratio, sections.
 
-Stage: after the archive. Streams are described from their headers and never decoded, so that this
+Stage: after the archive. Streams are described from their headers and plans and never decoded, so that this
 works without the models.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import zarr
 
-from adiabat.codec.stream import describe
 from adiabat.formats.errors import RequestError
+from adiabat.formats.policy import Bound
 from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.streams import MAGIC, StreamTally
 
-_MAGIC = b"ADBT"
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_NAMES = "_ARRAY_DIMENSIONS"  # xarray's, in version 2
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,17 @@ class ArrayInventory:
     ----------
     name : str
     dtype : str
+    dims : tuple of str
+        Empty where they have no names.
     shape, chunks : tuple of int
     codec : str
         ``adiabat.pyramid``, or the names of Zarr's own compressors.
-    bound : dict or str or None
-        What the codec was told; None where it is not ours.
-    paths : mapping of str to int
-        Chunks by path (neural, classical, constant, raw).
-    models : tuple of str
-        SHA-256 of every model that decoding needs.
-    sections : mapping of str to int
-        Bytes by section of the chunks described, headers under ``header``.
-    described : int
-        Streams looked at.
+    options : mapping
+        What the codec was told; empty where it is not ours.
+    labels : mapping of str to str
+        What the archive calls its static fields, by SHA-256.
+    streams : StreamTally
+        Of the streams looked at.
     stored : int
         Files of chunks, or of shards.
     written_bytes : int
@@ -54,17 +53,21 @@ class ArrayInventory:
 
     name: str
     dtype: str
+    dims: tuple[str, ...]
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     codec: str
-    bound: object
-    paths: dict[str, int]
-    models: tuple[str, ...]
-    sections: dict[str, int]
-    described: int
+    options: Mapping[str, Any]
+    labels: Mapping[str, str]
+    streams: StreamTally
     stored: int
     written_bytes: int
     values: int
+
+    @property
+    def bound(self) -> Bound | None:
+        """What the codec was told; None where it is not ours."""
+        return self.options.get("bound")
 
     @property
     def ratio(self) -> float:
@@ -102,6 +105,14 @@ def take_inventory(store: str | Path, *, most_chunks: int = 200) -> list[ArrayIn
     return sorted(rows, key=lambda row: -row.written_bytes)
 
 
+def codec_bounds(store: str | Path) -> dict[str, Bound]:
+    """Look up what the codec of each array was told to keep; arrays of other codecs are left out."""
+    path = Path(store)
+    group = zarr.open(path, mode="r") if is_zarr(path) else None
+    arrays = _arrays(group) if isinstance(group, zarr.Group) else ()
+    return {name: options["bound"] for name, array in arrays if (options := _codec_of(array)[1])}
+
+
 def _arrays(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
     for name, member in sorted(group.members(max_depth=None)):
         if isinstance(member, zarr.Array):
@@ -111,70 +122,72 @@ def _arrays(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
 def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> ArrayInventory:
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     chunk_files = [file for file in files if file.name not in _METADATA]
-    codec, bound = _codec_of(array)
-    paths: Counter[str] = Counter()
-    sections: Counter[str] = Counter()
-    models: set[str] = set()
-    described = 0
+    codec, options = _codec_of(array)
+    tally = StreamTally()
     looked_at = chunk_files[:: max(1, math.ceil(len(chunk_files) / max(1, most_chunks)))]
-    for file in looked_at if bound is not None and most_chunks else ():
+    for file in looked_at if options and most_chunks else ():
         for stream in _streams(file.read_bytes(), array):
-            header = describe(stream)
-            described += 1
-            paths[str(header["path"])] += 1
-            models.update([str(header["model"])] if header["model"] else [])
-            sections["header"] += len(stream)
-            for name, size in header["sections"].items():  # type: ignore[attr-defined]
-                sections[name] += size
-                sections["header"] -= size
+            tally.add(stream)
     return ArrayInventory(
         name=str(array.path).strip("/"),
         dtype=str(array.dtype),
+        dims=_dims_of(array),
         shape=array.shape,
         chunks=array.chunks,
         codec=codec,
-        bound=bound,
-        paths=dict(paths),
-        models=tuple(sorted(models)),
-        sections=dict(sections),
-        described=described,
+        options=options,
+        labels=_labels_of(array),
+        streams=tally,
         stored=len(chunk_files),
         written_bytes=sum(file.stat().st_size for file in files),
         values=array.size,
     )
 
 
+def _dims_of(array: zarr.Array[Any]) -> tuple[str, ...]:
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get(_NAMES) or ()
+    return tuple(map(str, names))  # type: ignore[arg-type]
+
+
+def _labels_of(array: zarr.Array[Any]) -> dict[str, str]:
+    """Read what the attribute ``adiabat`` calls the static fields; nothing depends on it."""
+    try:
+        return dict(json.loads(str(array.attrs["adiabat"]))["static"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
 def _streams(data: bytes, array: zarr.Array[Any]) -> Iterator[bytes]:
     """Cut a file into streams: one, or those of a shard, by the index at its end."""
     if array.shards is None:
-        if data[:4] == _MAGIC:  # not inside another compressor
+        if data[:4] == MAGIC:  # not inside another compressor
             yield data
         return
     pairs = math.prod(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
     index = np.frombuffer(data[-16 * pairs - 4 : -4], dtype="<u8").reshape(-1, 2)  # offset, length; then CRC-32C
     for offset, length in index:
-        if data[int(offset) : int(offset) + 4] == _MAGIC:  # an empty chunk lies at 2**64 - 1
+        if data[int(offset) : int(offset) + 4] == MAGIC:  # an empty chunk lies at 2**64 - 1
             yield data[int(offset) : int(offset) + int(length)]
 
 
-def _codec_of(array: zarr.Array[Any]) -> tuple[str, object]:
-    """Name what encodes the array, and the bound if it is ours."""
+def _codec_of(array: zarr.Array[Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name what encodes the array, and the options if it is ours."""
     if array.metadata.zarr_format == 3:
         return _search([codec.to_dict() for codec in array.metadata.codecs], "name", "configuration")
     codecs = [*(array.filters or ()), *(array.compressors or ())]
     return _search([codec.get_config() for codec in codecs], "id", None)
 
 
-def _search(codecs: Iterable[Mapping[str, Any]], key: str, inner: str | None) -> tuple[str, object]:
+def _search(codecs: Iterable[Mapping[str, Any]], key: str, inner: str | None) -> tuple[str, Mapping[str, Any]]:
     names = []
     for codec in codecs:
         name = str(codec[key])
         options = codec.get(inner, {}) if inner else codec
         if name.startswith("adiabat."):
-            return name, options["bound"]
+            return name, options
         if name == "sharding_indexed":
-            name, bound = _search(options["codecs"], key, inner)
-            if bound is not None:
-                return f"{name} in shards", bound
+            name, found = _search(options["codecs"], key, inner)
+            if found:
+                return f"{name} in shards", found
         names.append(name)
-    return "+".join(name for name in names if name != "bytes") or "none", None
+    return "+".join(name for name in names if name != "bytes") or "none", {}

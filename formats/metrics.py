@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ class ErrorSummary:
 
     Parameters
     ----------
-    bound : ``{"abs": x}``, ``{"rel": r}`` or ``"lossless"``
+    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
+        The axis is that of the whole array.
 
     Attributes
     ----------
@@ -31,16 +33,19 @@ class ErrorSummary:
         any bit, the sign of a zero included.
     max_error : float
         The largest absolute error, or (under ``rel``) error over magnitude.
+    used : float
+        The largest error over its own bound: at most 1 where the bound holds.
     worst_index : tuple of int or None
         Where the bound is used up most, or first broken beyond measure.
     worst_values : (source, stored)
         There.
     """
 
-    bound: Mapping[str, float] | str
+    bound: Mapping[str, Any] | str
     values: int = 0
     violations: int = 0
     max_error: float = 0.0
+    used: float = 0.0
     worst_index: tuple[int, ...] | None = None
     worst_values: tuple[float, float] = (math.nan, math.nan)
     _worst: float = field(default=-1.0, repr=False)
@@ -49,13 +54,15 @@ class ErrorSummary:
 
     @property
     def limit(self) -> float:
-        """The largest error allowed: 0 for lossless."""
-        return 0.0 if isinstance(self.bound, str) else float(next(iter(self.bound.values())))
+        """The largest error allowed anywhere: 0 for lossless."""
+        return float(np.max(self._sizes))
 
-    @property
-    def used(self) -> float:
-        """The largest error over the bound: at most 1 where the bound holds."""
-        return self.max_error / self.limit if self.limit else math.inf * (self.max_error > 0)
+    @cached_property
+    def _sizes(self) -> NDArray[np.float64]:
+        """One bound, or those along the axis."""
+        if isinstance(self.bound, str):
+            return np.zeros(())
+        return np.asarray(next(size for kind, size in self.bound.items() if kind != "axis"), np.float64)
 
     @property
     def rmse(self) -> float:
@@ -71,6 +78,7 @@ class ErrorSummary:
         offset : tuple of int, optional
             Where the block starts in the whole array.
         """
+        offset = offset or (0,) * source.ndim
         x, x_hat = source.astype(np.float64), stored.astype(np.float64)
         finite = np.isfinite(x) & np.isfinite(x_hat)
         # Infinities agree if equal, NaN if on both sides; otherwise nothing measures the error.
@@ -78,13 +86,8 @@ class ErrorSummary:
         error = np.zeros(x.shape)
         np.subtract(x_hat, x, out=error, where=finite)
         np.abs(error, out=error)
-        allowed = np.full(x.shape, self.limit)
-        measure = error
-        if isinstance(self.bound, Mapping) and "rel" in self.bound:
-            magnitude = np.abs(np.where(finite, x, 0.0))
-            allowed = self.limit * magnitude
-            measure = np.divide(error, magnitude, out=np.zeros(x.shape), where=magnitude > 0)
-            measure[(magnitude == 0) & (error > 0)] = math.inf
+        unit = self._unit(x, finite)
+        allowed = self._limits(x.shape, offset) * unit
         broken = (finite & (error > allowed)) | (~finite & ~agree)
         if self.bound == "lossless":
             broken |= (x == x_hat) & (np.signbit(x) != np.signbit(x_hat))
@@ -93,19 +96,42 @@ class ErrorSummary:
         self._compared += int(finite.sum())
         self._sum_of_squares += float(np.sum(error**2))
         if x.size:
-            self.max_error = max(self.max_error, float(measure.max()))
-            self._keep_worst(np.where(broken & (measure == 0), math.inf, measure), x, x_hat, offset)
+            used = _over(error, allowed)
+            self.max_error = max(self.max_error, float(_over(error, unit).max()))
+            self.used = max(self.used, float(used.max()))
+            measure = used if self.limit else error
+            self._keep_worst(np.where(broken & (error == 0), math.inf, measure), x, x_hat, offset)
+
+    def _unit(self, x: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What the bound is a multiple of: each value's magnitude, or 1."""
+        relative = isinstance(self.bound, Mapping) and "rel" in self.bound
+        return np.abs(np.where(finite, x, 0.0)) if relative else np.ones(x.shape)
+
+    def _limits(self, shape: tuple[int, ...], offset: tuple[int, ...]) -> NDArray[np.float64]:
+        """The bounds of a block, to be broadcast over it."""
+        if not self._sizes.ndim or isinstance(self.bound, str):
+            return self._sizes
+        axis = range(len(shape))[self.bound["axis"]]
+        part = self._sizes[offset[axis] : offset[axis] + shape[axis]]
+        return part.reshape(-1, *[1] * (len(shape) - axis - 1))
 
     def _keep_worst(
         self,
         measure: NDArray[np.float64],
         x: NDArray[np.float64],
         x_hat: NDArray[np.float64],
-        offset: tuple[int, ...] | None,
+        offset: tuple[int, ...],
     ) -> None:
         place = np.unravel_index(int(np.argmax(measure)), measure.shape)
         if float(measure[place]) <= self._worst:
             return
         self._worst = float(measure[place])
-        self.worst_index = tuple(int(i) + int(o) for i, o in zip(place, offset or (0,) * x.ndim, strict=True))
+        self.worst_index = tuple(int(i) + int(o) for i, o in zip(place, offset, strict=True))
         self.worst_values = (float(x[place]), float(x_hat[place]))
+
+
+def _over(error: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Errors in units of something; none is none of nothing, and any is infinitely many."""
+    out = np.divide(error, unit, out=np.zeros(error.shape), where=unit > 0)
+    out[(unit == 0) & (error > 0)] = math.inf
+    return out

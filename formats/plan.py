@@ -1,25 +1,24 @@
 """Decide, before a byte is written, how each variable will lie in the store.
 
 Stage: planning. The plan is plain data: which variables go through Pyramid, with which bound,
-dtype and chunks, and which go through Zarr's own lossless compression.
+dtype, chunks and static fields, and which go through Zarr's own lossless compression.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks
 from adiabat.formats.errors import RequestError
-from adiabat.formats.policy import Bound, bound_of, check_bounds
+from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, place_bound
 from adiabat.formats.sources.cf import PACKING
-
-CHUNK_BYTES = 8 * 2**20  # aimed at
-FRAME_BYTES = 16 * 2**20  # a larger frame is cut into tiles
+from adiabat.formats.static import StaticField, StaticFile, check_used, check_whole, fit_statics
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,10 @@ class VariablePlan:
         float32, so that `bound` holds against the source in float64.
     asked : bool
         Whether somebody gave the bound, or it is lossless for want of one.
+    tune : {"bytes", "rmse"}
+        What to save within the bound.
+    statics : tuple of StaticFile
+        What the codec may predict from, beside the variable itself.
     """
 
     name: str
@@ -50,6 +53,8 @@ class VariablePlan:
     bound: Bound | None
     codec_bound: Bound | None
     asked: bool
+    tune: str = "bytes"
+    statics: tuple[StaticFile, ...] = ()
 
     @property
     def values(self) -> int:
@@ -63,27 +68,55 @@ def make_plan(
     bounds: Mapping[str, Bound],
     default_bound: Bound | None = None,
     chunks: Mapping[str, int] | None = None,
+    tune: str = "bytes",
+    statics: Sequence[StaticField] = (),
 ) -> list[VariablePlan]:
     """Plan every numeric data variable of `dataset`; the rest is small and passes as it is.
 
     Raises
     ------
     RequestError
-        If a bound or a chunk is asked for that cannot be.
+        If a bound, a chunk or a static field is asked for that cannot be.
     """
     chunks = chunks or {}
     check_bounds(dataset, bounds)
+    check_tune(tune)
     for dim, size in chunks.items():
         if dim not in dataset.dims:
             known = ", ".join(str(name) for name in dataset.dims)
             raise RequestError(f"there is no dimension {dim!r} to chunk; the dimensions: {known}")
         if size < 1:
             raise RequestError(f"a chunk of {dim} must hold at least 1, not {size}")
-    return [
-        _plan_variable(array, bounds=bounds, default_bound=default_bound, chunks=chunks)
+    plan = [
+        _plan_variable(array, bounds=bounds, default_bound=default_bound, chunks=chunks, tune=tune)
         for array in dataset.data_vars.values()
         if array.dtype.kind in "fiu"
     ]
+    return _with_statics(dataset, plan, statics) if statics else plan
+
+
+def _with_statics(
+    dataset: xr.Dataset, plan: Sequence[VariablePlan], statics: Sequence[StaticField]
+) -> list[VariablePlan]:
+    """Give every compressed variable the static fields that are on its grid."""
+    from adiabat.codec.statics import MAX_STATICS
+
+    if len(statics) > MAX_STATICS:
+        raise RequestError(f"expected at most {MAX_STATICS} static fields, got {len(statics)}")
+    files: dict[tuple[str, ...], tuple[StaticFile, ...]] = {}
+    out = []
+    for variable in plan:
+        array, dims = dataset[variable.name], variable.dims[-2:]
+        if variable.bound is not None:
+            if dims not in files:
+                files[dims] = fit_statics(array, statics)
+            if files[dims]:
+                check_whole(array, variable.chunks)
+            variable = replace(variable, statics=files[dims])
+        out.append(variable)
+    compressed = [dataset[variable.name] for variable in plan if variable.bound is not None]
+    check_used(compressed, statics, [file for some in files.values() for file in some])
+    return out
 
 
 def _plan_variable(
@@ -92,12 +125,13 @@ def _plan_variable(
     bounds: Mapping[str, Bound],
     default_bound: Bound | None,
     chunks: Mapping[str, int],
+    tune: str,
 ) -> VariablePlan:
     name, dtype = str(array.name), array.dtype.newbyteorder("=")
     bound: Bound | None = None
     codec_bound: Bound | None = None
     if dtype.kind == "f" and dtype.itemsize <= 8 and array.size:
-        bound = bound_of(array, bounds, default_bound)
+        bound = place_bound(bound_of(array, bounds, default_bound), array.shape)
         if bound == "lossless" and array.ndim < 2 and name not in bounds:
             bound = None  # a scalar or a profile: readable without adiabat
         else:
@@ -106,12 +140,23 @@ def _plan_variable(
         name=name,
         dims=tuple(str(dim) for dim in array.dims),
         shape=array.shape,
-        chunks=choose_chunks(array, dtype.itemsize, chunks),
+        chunks=_chunks_of(array, bound, chunks),
         dtype=dtype,
         bound=bound,
         codec_bound=codec_bound,
         asked=name in bounds or bound != "lossless",
+        tune=tune,
     )
+
+
+def _chunks_of(array: xr.DataArray, bound: Bound | None, wanted: Mapping[str, int]) -> tuple[int, ...]:
+    """Volumes for what is predicted, of which an axis with bounds of its own stays whole; less for the rest."""
+    if isinstance(bound, dict) and "axis" in bound:
+        dim = str(array.dims[bound["axis"]])
+        if wanted.get(dim, array.sizes[dim]) < array.sizes[dim]:
+            raise RequestError(f"{array.name} has a bound for each {dim}, so {dim} cannot be cut into chunks")
+        wanted = {**wanted, dim: array.sizes[dim]}
+    return choose_chunks(array, wanted, most=PLAIN_VALUES if bound is None else CHUNK_VALUES)
 
 
 def _stored_as(array: xr.DataArray, bound: Bound) -> tuple[np.dtype[Any], Bound]:
@@ -127,45 +172,10 @@ def _stored_as(array: xr.DataArray, bound: Bound) -> tuple[np.dtype[Any], Bound]
         ends = np.array([np.iinfo(source).min, np.iinfo(source).max], dtype=np.float64)
         values = ends * float(packing.get("scale_factor", 1)) + float(packing.get("add_offset", 0))
         loss = float(np.abs(values).max()) * rounding
-        narrowed = {"abs": bound["abs"] - loss}
-        room = bound["abs"] > 16 * loss
+        sizes = np.asarray(bound["abs"], np.float64)
+        narrowed = {**bound, "abs": (sizes - loss).tolist()}
+        room = bool((sizes > 16 * loss).all())
     else:
         narrowed = {"rel": (bound["rel"] - rounding) / (1 + rounding)}
         room = bound["rel"] > 16 * rounding
     return (np.dtype(np.float32), narrowed) if room else (dtype, bound)
-
-
-def choose_chunks(array: xr.DataArray, itemsize: int, wanted: Mapping[str, int] | None = None) -> tuple[int, ...]:
-    """Choose chunks of whole frames, as many of them as make about 8 MB.
-
-    Parameters
-    ----------
-    array : xarray.DataArray
-        Its last two axes are a frame. A frame beyond 16 MB is cut into nearly equal tiles.
-    itemsize : int
-        Bytes of a stored value.
-    wanted : mapping of dimension to size, optional
-        Taken as given.
-
-    Returns
-    -------
-    tuple of int
-        One size for every dimension.
-    """
-    wanted = wanted or {}
-    shape = array.shape
-    sizes = [max(1, size) for size in shape]
-    frame = sizes[-2:]
-    budget = FRAME_BYTES // itemsize
-    while math.prod(frame) > budget:
-        longest = frame.index(max(frame))
-        frame[longest] = math.ceil(frame[longest] / 2)
-    sizes[-2:] = frame
-    room = CHUNK_BYTES // itemsize // max(1, math.prod(frame))
-    for axis in range(len(shape) - 3, -1, -1):
-        sizes[axis] = min(sizes[axis], max(1, room))
-        room //= sizes[axis]
-    return tuple(
-        min(int(wanted.get(str(dim), size)), max(1, full))
-        for dim, size, full in zip(array.dims, sizes, shape, strict=True)
-    )

@@ -1,19 +1,23 @@
 """Variable -> bound: what was asked for, checked against what is there.
 
 Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's
-magnitude) or ``"lossless"``; on the command line ``abs:0.1``, ``rel:0.01`` and ``lossless``.
+magnitude) or ``"lossless"``; on the command line ``abs:0.1``, ``rel:0.01`` and ``lossless``. From Python it may
+also be ``{"abs": [x, ...], "axis": k}``, one for each index along an axis.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from adiabat.formats.errors import RequestError
 
-Bound = dict[str, float] | str
+Bound = dict[str, Any] | str  # of floats, or a list of them with its axis
+TUNES = ("bytes", "rmse")
 
 
 def parse_bound(text: str) -> Bound:
@@ -68,12 +72,61 @@ def parse_variable_bound(text: str) -> tuple[str, Bound]:
     return name, parse_bound(bound)
 
 
-def format_bound(bound: object) -> str:
-    """Write a bound as it is typed, the inverse of `parse_bound`."""
-    if isinstance(bound, Mapping) and len(bound) == 1:
-        kind, value = next(iter(bound.items()))
-        return f"{kind}:{value:.6g}"
-    return str(bound)
+def format_bound(bound: object, dims: Sequence[str] = ()) -> str:
+    """Write a bound as it is typed, the inverse of `parse_bound`; of many along an axis the ends.
+
+    Examples
+    --------
+    >>> format_bound({"rel": 0.01})
+    'rel:0.01'
+    >>> format_bound({"abs": [0.5, 0.1, 0.2], "axis": 1}, ("time", "level", "lat", "lon"))
+    'abs:0.1..0.5 along level'
+    """
+    if not isinstance(bound, Mapping) or not bound:
+        return str(bound)
+    kind, size = next(item for item in bound.items() if item[0] != "axis")
+    if not np.ndim(size):
+        return f"{kind}:{size:.6g}"
+    axis = bound.get("axis")
+    along = "one axis" if axis is None else f"axis {axis}"
+    if axis is not None and -len(dims) <= axis < len(dims):
+        along = dims[axis]
+    return f"{kind}:{min(size):.6g}..{max(size):.6g} along {along}"
+
+
+def place_bound(bound: Bound, shape: Sequence[int]) -> Bound:
+    """Say which axis of an array of this shape a list of bounds lies along; other bounds stay as they are.
+
+    Raises
+    ------
+    RequestError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> place_bound({"abs": [0.1, 0.2]}, (5, 2, 9))
+    {'abs': [0.1, 0.2], 'axis': 1}
+    """
+    from adiabat.codec.bound_profile import Profile
+
+    if isinstance(bound, str) or not np.ndim(bound.get("abs", 0)):
+        return bound
+    try:
+        profile = Profile.parse(bound["abs"], bound.get("axis")).on(tuple(shape))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"a list of bounds does not fit: {error}") from None
+    return profile.config()
+
+
+def check_tune(tune: str) -> None:
+    """Refuse what is no way of tuning.
+
+    Raises
+    ------
+    RequestError
+    """
+    if tune not in TUNES:
+        raise RequestError(f"{tune!r} is not a way to tune: write --tune bytes or --tune rmse")
 
 
 def check_bounds(dataset: xr.Dataset, bounds: Mapping[str, Bound]) -> None:

@@ -1,12 +1,13 @@
 """Hold a store against its source: every value, in float64.
 
 Stage: after the archive, and again whenever somebody doubts it. The bound is the one the store
-itself states, in the attribute ``adiabat`` of each variable.
+itself states, in the attribute ``adiabat`` of each variable, or else to its codec.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from adiabat.formats.archive import blocks
+from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.errors import RequestError
+from adiabat.formats.inventory import codec_bounds
 from adiabat.formats.metrics import ErrorSummary
-from adiabat.formats.plan import choose_chunks
-from adiabat.formats.policy import Bound
+from adiabat.formats.policy import Bound, place_bound
 from adiabat.formats.sources.cf import open_source
+
+Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class VariableCheck:
         None for what is not numbers.
     problem : str or None
         What is wrong, in words; None if nothing.
+    dims : tuple of str
+        As in the source.
     """
 
     name: str
     bound: Bound
     errors: ErrorSummary | None
     problem: str | None
+    dims: tuple[str, ...] = ()
 
 
 def verify(
@@ -48,7 +54,7 @@ def verify(
     target: str | Path,
     *,
     group: str | None = None,
-    progress: Callable[[str, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[VariableCheck]:
     """Compare every variable of `source` with `target`.
 
@@ -74,46 +80,48 @@ def verify(
         If either cannot be opened.
     """
     with open_source(source, group=group) as original, open_source(target) as store:
-        names = [*original.data_vars, *original.coords]
-        return [_check(str(name), original, store, progress) for name in names]
+        names = [str(name) for name in (*original.data_vars, *original.coords)]
+        told = codec_bounds(target)
+        return [_check(name, original, store, told.get(name, "lossless"), progress) for name in names]
 
 
-def stated_bound(variable: xr.Variable) -> Bound:
-    """Read the bound a stored variable states; ``"lossless"`` if it states none."""
+def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:
+    """Read the bound a stored variable states; `told` if it states none."""
     text = variable.attrs.get("adiabat")
-    if text is None:
-        return "lossless"
     try:
-        bound = json.loads(text)["bound"]
+        bound = told if text is None else json.loads(text)["bound"]
     except (ValueError, TypeError, KeyError) as error:
         raise RequestError(f"the attribute adiabat of a variable is not readable: {error}") from None
-    if isinstance(bound, dict) and len(bound) == 1:
-        return {str(kind): float(value) for kind, value in bound.items()}
-    return str(bound)
+    return place_bound(bound, variable.shape)
 
 
-def _check(
-    name: str,
-    original: xr.Dataset,
-    store: xr.Dataset,
-    progress: Callable[[str, int], None] | None,
-) -> VariableCheck:
+def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, progress: Progress | None) -> VariableCheck:
     if name not in store.variables:
         return VariableCheck(name, "lossless", None, "is missing from the store")
     x, x_hat = original[name], store[name]
-    bound = stated_bound(x_hat.variable)
+    bound, dims = stated_bound(x_hat.variable, told), tuple(map(str, x.dims))
     if x.dims != x_hat.dims or x.shape != x_hat.shape:
         there = f"has {dict(x_hat.sizes)}, the source {dict(x.sizes)}"
-        return VariableCheck(name, bound, None, there)
+        return VariableCheck(name, bound, None, there, dims)
     if x.dtype.kind not in "fiub":
         same = bool(np.array_equal(x.values, x_hat.values))
-        return VariableCheck(name, bound, None, None if same else "differs from the source")
+        return VariableCheck(name, bound, None, None if same else "differs from the source", dims)
     errors = ErrorSummary(bound)
-    for region in blocks(x.shape, choose_chunks(x, 8), at_once=1):
+    for region in blocks(x.shape, _chunks_of(x_hat), at_once=1):
         _compare(errors, x[region], x_hat[region], tuple(part.start for part in region))
         if progress is not None:
             progress(name, x[region].size)
-    return VariableCheck(name, bound, errors, _describe(errors, x) if errors.violations else None)
+    return VariableCheck(name, bound, errors, _describe(errors, x) if errors.violations else None, dims)
+
+
+def _chunks_of(stored: xr.DataArray) -> tuple[int, ...]:
+    """Whole chunks of the store, so that none is decoded twice, but not one by one where they are small."""
+    chunks = stored.encoding.get("chunks") or choose_chunks(stored, most=PLAIN_VALUES)
+    sizes = [min(chunk, max(1, size)) for chunk, size in zip(chunks, stored.shape, strict=True)]
+    for axis in range(len(sizes) - 1, -1, -1):
+        times = max(1, PLAIN_VALUES // math.prod(sizes))
+        sizes[axis] = min(sizes[axis] * times, max(1, stored.shape[axis]))
+    return tuple(sizes)
 
 
 def _compare(errors: ErrorSummary, x: xr.DataArray, x_hat: xr.DataArray, offset: tuple[int, ...]) -> None:
@@ -122,7 +130,8 @@ def _compare(errors: ErrorSummary, x: xr.DataArray, x_hat: xr.DataArray, offset:
         # float64 cannot tell large integers apart: compare them as they are.
         different = source != stored
         source, stored = np.where(different, 1.0, 0.0), np.zeros(source.shape)
-    errors.add(source, stored, offset)
+    for part in blocks(x.shape, choose_chunks(x, most=PLAIN_VALUES), at_once=1):  # errors take memory
+        errors.add(source[part], stored[part], tuple(o + p.start for o, p in zip(offset, part, strict=True)))
 
 
 def _describe(errors: ErrorSummary, x: xr.DataArray) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from adiabat.formats import RequestError, compress, make_plan, open_source, parse_bound, take_inventory, verify
-from adiabat.formats.archive import blocks
-from adiabat.formats.metrics import ErrorSummary
-from adiabat.formats.plan import CHUNK_BYTES, FRAME_BYTES, choose_chunks
+from adiabat.formats.demo import simulate_field
+from adiabat.formats.policy import format_bound
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*numpy.ndarray size changed:RuntimeWarning")
 
@@ -111,10 +110,10 @@ def test_verify_agrees(source, store):
 def test_inventory_counts_every_byte(store):
     rows = {row.name: row for row in take_inventory(store)}
     row = rows["t"]
-    assert (row.codec, row.bound, row.described, row.stored) == ("adiabat.pyramid", {"abs": 0.1}, 1, 1)
+    assert (row.codec, row.bound, row.streams.count, row.stored) == ("adiabat.pyramid", {"abs": 0.1}, 1, 1)
     files = sum(file.stat().st_size for file in (store / "t").rglob("*") if file.is_file())
     assert row.written_bytes == files
-    assert sum(row.sections.values()) == files - (store / "t" / "zarr.json").stat().st_size
+    assert sum(row.streams.sections.values()) == files - (store / "t" / "zarr.json").stat().st_size
     assert row.ratio == 4 * 5 * 12 * 20 / files
     assert rows["flag"].bound is None
 
@@ -128,9 +127,9 @@ def test_inventory_looks_into_shards_and_version_2(tmp_path):
     old = {"compressors": {"id": "adiabat.pyramid", "bound": {"abs": 0.5}}, "chunks": (1, 20, 32)}
     dataset.to_zarr(tmp_path / "old.zarr", encoding={"v": old}, zarr_format=2)
     rows = [take_inventory(tmp_path / f"{name}.zarr")[0] for name in ("plain", "shards", "old")]
-    assert [row.described for row in rows] == [16, 16, 16]
+    assert [row.streams.count for row in rows] == [16, 16, 16]
     assert [row.stored for row in rows] == [16, 2, 16]
-    assert rows[0].sections == rows[1].sections == rows[2].sections
+    assert rows[0].streams == rows[1].streams == rows[2].streams
     assert {str(row.bound) for row in rows} == {"{'abs': 0.5}"}
 
 
@@ -220,96 +219,53 @@ def test_a_store_is_a_source_again(source, store, tmp_path):
     assert not [check.problem for check in verify(store, tmp_path / "again.zarr") if check.problem]
 
 
-@pytest.mark.parametrize(
-    ("shape", "chunks"),
-    [
-        ((), ()),
-        ((0, 4), (1, 4)),
-        ((7,), (7,)),
-        ((721, 1440), (721, 1440)),
-        ((24, 721, 1440), (2, 721, 1440)),
-        ((744, 33, 49), (744, 33, 49)),
-        ((100, 37, 64, 128), (6, 37, 64, 128)),
-        ((3, 4000, 8000), (1, 2000, 2000)),
-    ],
-)
-def test_chunks_are_whole_frames_of_a_sensible_size(shape, chunks):
-    dims = tuple(f"d{i}" for i in range(len(shape)))
-    array = xr.DataArray(np.broadcast_to(np.float32(0), shape), dims=dims)
-    assert choose_chunks(array, 4) == chunks
-    assert 4 * math.prod(chunks) <= max(CHUNK_BYTES, FRAME_BYTES)
+def test_a_list_of_bounds_holds_along_its_axis(source, tmp_path):
+    sizes = [0.5, 0.1, 0.02, 0.1, 0.5]
+    target = tmp_path / "list.zarr"
+    with open_source(source) as dataset:
+        bounds = {"t": {"abs": sizes}, "wind": {"abs": sizes, "axis": 0}}
+        plan = compress(dataset, target, bounds=bounds)
+        with pytest.raises(RequestError, match="t has a bound for each time, so time cannot be cut"):
+            make_plan(dataset, bounds=bounds, chunks={"time": 2})
+        with pytest.raises(RequestError, match="list of bounds does not fit: expected one axis of length 3"):
+            make_plan(dataset, bounds={"t": {"abs": [1, 2, 3]}})
+    assert {v.name: v.bound for v in plan if v.name in bounds} == {n: {"abs": sizes, "axis": 0} for n in bounds}
+    checks = {check.name: check for check in verify(source, target)}
+    assert not [check.problem for check in checks.values() if check.problem]
+    assert 0.5 < checks["t"].errors.used <= 1
+    assert format_bound(checks["t"].bound, checks["t"].dims) == "abs:0.02..0.5 along time"
+    with open_source(source) as there, xr.open_zarr(target, chunks=None) as here:
+        error = np.abs(here["t"].values.astype("f8") - there["t"].values)
+        assert (np.nanmax(error, axis=(1, 2)) <= sizes).all()
 
 
-def test_wanted_chunks_are_taken():
-    array = xr.DataArray(np.broadcast_to(np.float32(0), (24, 721, 1440)), dims=("time", "lat", "lon"))
-    assert choose_chunks(array, 4, {"time": 12, "lon": 9999}) == (12, 721, 1440)
+def test_a_store_that_adiabat_did_not_write_is_held_to_its_codec(source, tmp_path):
+    """Plain `to_zarr` leaves no attribute; the codec's own configuration says the bound, a list included."""
+    with xr.open_dataset(source, decode_times=False) as dataset:
+        codec = {"name": "adiabat.pyramid", "configuration": {"bound": {"abs": [0.5, 0.1, 0.02, 0.1, 0.5]}}}
+        t = {"serializer": codec, "compressors": None, "chunks": (5, 12, 20)}
+        dataset[["t"]].to_zarr(tmp_path / "plain.zarr", encoding={"t": t}, consolidated=False)
+    checks = {check.name: check for check in verify(source, tmp_path / "plain.zarr")}
+    assert checks["t"].bound == {"abs": [0.5, 0.1, 0.02, 0.1, 0.5], "axis": 0}
+    assert checks["t"].problem is None
+    array = zarr.open_array(tmp_path / "plain.zarr" / "t", mode="r+")
+    array[2, 0, 0] += 0.3  # too much there, little enough elsewhere
+    broken = {check.name: check for check in verify(source, tmp_path / "plain.zarr")}["t"]
+    assert broken.errors.worst_index == (2, 0, 0)
+    assert broken.problem
 
 
-@pytest.mark.parametrize(("shape", "chunks"), [((), ()), ((10,), (4,)), ((5, 9, 7), (2, 4, 7)), ((0, 3), (1, 3))])
-@pytest.mark.parametrize("at_once", [1, 2, 5, 100])
-def test_blocks_cover_an_array_once_in_whole_chunks(shape, chunks, at_once):
-    count = np.zeros(shape, int)
-    for region in blocks(shape, chunks, at_once=at_once):
-        count[region] += 1
-        assert all(part.start % step == 0 for part, step in zip(region, chunks, strict=True))
-        steps = zip(region, chunks, strict=True)
-        assert math.prod(math.ceil((part.stop - part.start) / step) for part, step in steps) <= at_once
-    assert np.all(count == 1)
-
-
-def zero(x):
-    return np.zeros_like(x)
-
-
-def off_by_a_hair(x):
-    return x + np.float64(0.1000001)
-
-
-def lose_nan(x):
-    return np.nan_to_num(x, nan=0.0)
-
-
-def add_nan(x):
-    y = x.copy()
-    y.flat[5] = np.nan
-    return y
-
-
-def move_infinity(x):
-    y = x.copy()
-    y[0, 0] = np.inf
-    return y
-
-
-@pytest.mark.parametrize("bad", [zero, off_by_a_hair, lose_nan, add_nan, move_infinity])
-@pytest.mark.parametrize("bound", [{"abs": 0.1}, {"rel": 1e-4}, "lossless"])
-def test_metrics_catch_bad_codecs(bad, bound):
-    x = wave(6, 9).astype("f8")
-    x[3, 3] = np.nan
-    errors = ErrorSummary(bound)
-    errors.add(x, x.copy())
-    assert errors.violations == 0
-    errors.add(x, bad(x), offset=(100, 0))
-    assert errors.violations > 0
-    assert errors.worst_index[0] >= 100
-
-
-def test_metrics_hold_a_signed_zero_and_a_relative_zero_apart():
-    errors = ErrorSummary("lossless")
-    errors.add(np.array([0.0]), np.array([-0.0]))
-    assert errors.violations == 1
-    errors = ErrorSummary({"rel": 0.5})
-    errors.add(np.array([0.0, 1.0]), np.array([1e-30, 1.5]))
-    assert (errors.violations, errors.worst_index) == (1, (0,))
-
-
-def test_metrics_against_a_closed_form():
-    errors = ErrorSummary({"abs": 1.0})
-    for start in range(0, 100, 10):
-        x = np.arange(start, start + 10.0)
-        errors.add(x, x + np.where(x % 2, 0.5, -0.25), (start,))
-    assert errors.rmse == pytest.approx(math.sqrt((0.25 + 0.0625) / 2))
-    assert (errors.max_error, errors.used, errors.values) == (0.5, 0.5, 100)
+def test_tune_is_told_to_the_codec_and_seen_in_the_streams(tmp_path):
+    target = tmp_path / "out.zarr"
+    dataset = simulate_field((4, 91, 180))
+    compress(dataset, target, default_bound={"abs": 0.1}, tune="rmse")
+    row = take_inventory(target)[0]
+    assert row.options == {"bound": {"abs": 0.1}, "tune": "rmse"}
+    assert row.streams.tapered == row.streams.paths["neural"] == 1
+    compress(dataset, target, default_bound={"abs": 0.1}, overwrite=True)
+    assert take_inventory(target)[0].options == {"bound": {"abs": 0.1}}
+    with pytest.raises(RequestError, match="'best' is not a way to tune: write --tune bytes or --tune rmse"):
+        compress(dataset, target, tune="best", overwrite=True)
 
 
 REAL = [

@@ -33,9 +33,9 @@ def source(tmp_path):
 @pytest.fixture
 def adiabat(tmp_path):
     def run(*arguments, status=0):
-        ran = subprocess.run(
-            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, timeout=300
-        )
+        command = [*COMMAND, *map(str, arguments)]
+        environment = {**os.environ, "ADIABAT_CACHE": str(tmp_path / "cache")}
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300, env=environment)
         assert ran.returncode == status, ran.stderr + ran.stdout
         assert "Traceback" not in ran.stderr
         return ran
@@ -65,6 +65,28 @@ def test_compress_verify_inspect(adiabat, source, tmp_path, python):
     assert "adiabat.pyramid" in inspected
     assert "2 chunks described, 2 files in all" in inspected
     assert "payload" in inspected
+
+
+def test_static_tune_and_volumes_from_end_to_end(adiabat, tmp_path):
+    """Orography of another convention, on the command line, into the store, and to a reader elsewhere."""
+    source, dataset = tmp_path / "large.nc", simulate_field((4, 91, 180))
+    dataset.to_netcdf(source)
+    ground = dataset.temperature[0].drop_vars("time").assign_coords(lon=(dataset.lon + 180) % 360 - 180)
+    ground[::-1].sortby("lon").to_dataset(name="z").to_netcdf(tmp_path / "oro.nc")
+    options = ["--bound", "temperature=abs:0.1", "--tune", "rmse", "--static", "oro.nc:z"]
+    ran = adiabat("compress", source, "out.zarr", *options)
+    assert "static field oro.nc:z is on the grid of temperature" in ran.stderr
+    assert "4x91x180" in ran.stdout
+    assert re.search("static field oro.nc:z helps (temperature|none of them: it explains nothing)", ran.stdout)
+    assert "ok" in adiabat("verify", source, "out.zarr").stdout
+    inspected = adiabat("inspect", "out.zarr").stdout
+    assert re.search(r"frames +along time from up to [248] others, in 1 of 1 chunks", inspected)
+    assert re.search(r"static +[0-9a-f]{64} \(oro.nc:z\) helps in [01] of 1 chunks", inspected)
+    assert "tune      rmse, finer steps in 1 of 1 chunks" in inspected
+    added = adiabat("models", "add", "out.zarr").stdout.strip()
+    assert Path(added).parent == tmp_path / "cache"
+    assert "static field" in adiabat("models", "list").stdout
+    assert "got none: nothing to add" in adiabat("models", "add", "out.zarr/temperature", status=1).stderr
 
 
 def test_command_is_in_the_history(adiabat, source, tmp_path):
@@ -118,6 +140,10 @@ REFUSED = [
     (["--chunk", "time"], "'time' is not a chunk length: write --chunk time=24"),
     (["--chunk", "level=2"], "there is no dimension 'level' to chunk; the dimensions: time, lat, lon"),
     (["--group", "PRODUCT"], "cannot be read"),
+    (["--tune", "best"], "'best' is not a way to tune: write --tune bytes or --tune rmse"),
+    (["--static", "none.nc"], "none.nc does not exist"),
+    (["--static", "source.nc:temperature"], "to name numbers on two axes, got float32 on axes 3 x 37 x 72"),
+    (["--static", "source.nc:oro"], "there is no variable 'oro' in source.nc; it holds: temperature, flag"),
 ]
 
 

@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from adiabat.codec import models
+from adiabat.codec import ModelMismatchError, ModelNotFoundError, models, statics
 from adiabat.formats.cli import app
 
 SHIPPED = Path(models.__file__).parent / "pyramid.zip"
@@ -22,6 +23,7 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ADIABAT_MODELS", raising=False)
     monkeypatch.setattr(models, "_loaded", {})
+    monkeypatch.setattr(statics, "_loaded", {})
 
 
 def ran(*arguments):
@@ -53,11 +55,46 @@ def test_add_and_list(tmp_path):
     assert len(lines) == 2, "in the wheel, and in the cache by its hash"
 
 
+def test_add_a_static_field(tmp_path):
+    data = statics.static_file(np.arange(12.0).reshape(3, 4))
+    (tmp_path / "orography.npy").write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    cached = tmp_path / "cache" / f"{sha256}.npy"
+    assert ran("models", "add", tmp_path / "orography.npy").strip() == str(cached)
+    assert cached.read_bytes() == data
+    assert statics.find_static(sha256).shape == (3, 4)
+    listed = [line for line in ran("models", "list").splitlines() if sha256[:16] in line]
+    assert len(listed) == 1
+    assert "static field" in listed[0]
+
+
+def test_add_what_a_store_keeps(tmp_path):
+    kept = tmp_path / "a.zarr" / models.STORE_FOLDER
+    kept.mkdir(parents=True)
+    with pytest.raises(ModelNotFoundError, match="got none: nothing to add"):
+        models.add_store(kept.parent)
+    fields = {hashlib.sha256(data).hexdigest(): data for data in map(statics.static_file, np.eye(4).reshape(4, 2, 2))}
+    fields |= {models.find_model().sha256: SHIPPED.read_bytes()}
+    cached = []
+    for sha256, data in sorted(fields.items()):
+        suffix = models.SUFFIX if data[:2] == b"PK" else statics.SUFFIX
+        (kept / f"{sha256}{suffix}").write_bytes(data)
+        cached.append(str(tmp_path / "cache" / f"{sha256}{suffix}"))
+    (kept / "zarr.json").write_text("{}")
+    assert ran("models", "add", kept.parent).split() == cached
+    damaged = next(kept.glob("*.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(ModelMismatchError, match=f"{damaged.name} to hold what its name says, got SHA-256"):
+        models.add_store(kept.parent)
+
+
 def test_messages_are_one_sentence(python, tmp_path):
     (tmp_path / "garbage.zip").write_bytes(b"garbage")
+    (tmp_path / "garbage.npy").write_bytes(b"garbage")
     for arguments, part in [
         (["models", "add", "garbage.zip"], "not a model package"),
         (["models", "add", "nothing.zip"], "nothing.zip"),
+        (["models", "add", "garbage.npy"], "not a static field"),
         (["models", "show", "deadbeef"], "adiabat models add FILE"),
         (["train", "pyramid", "--data", "nothing", "--out", "x.zip"], "expected gridded float variables"),
     ]:

@@ -70,6 +70,16 @@ def test_use_section_from_top_to_bottom(folder):
         run([sys.executable, "-c", block], folder)
 
 
+def test_volumes_section_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
+    dataset = simulate_field((6, 37, 72))
+    dataset.to_netcdf(tmp_path / "hourly.nc")
+    dataset.isel(time=0, drop=True).rename(temperature="z").to_netcdf(tmp_path / "orography.nc")
+    (commands,), (block,) = fenced("Volumes", "sh"), fenced("Volumes", "python")
+    run(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
+    run([sys.executable, "-c", block], tmp_path)
+
+
 def test_install_is_two_commands():
     demo, tests = fenced("Install", "sh")
     assert demo.count("\n") == tests.count("\n") == 1

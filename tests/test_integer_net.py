@@ -13,8 +13,15 @@ from strategies import quick
 from adiabat.codec import integer_net
 from adiabat.codec.integer_net import EXACT, INPUT_ZERO, LIMIT, Layer, numpy_runner, onnx_runner, prove_range
 from adiabat.codec.models import NETS, find_model
+from adiabat.formats.demo import simulate_field
 
 SHIPPED = find_model().nets
+MAIN = "import sys; from adiabat.formats.cli import main; sys.argv[0] = 'adiabat'; main()"
+
+
+def has_cuda():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def layer(weight, shift=0):
@@ -55,18 +62,29 @@ def test_shipped_networks_give_the_same_integers_everywhere(name):
     inputs = trying_inputs(net.layers)
     expected = slow(net.layers, inputs)
     assert (numpy_runner(net.layers)(inputs) == expected).all()
-    for optimise in (True, False):
-        for threads in (1, 2):
-            got = onnx_runner(net.graph, threads=threads, optimise=optimise)(inputs)
-            assert got.dtype == np.int32
-            assert (got == expected).all(), (optimise, threads)
+    for graph in (net.graph, net.float_graph):
+        for optimise in (True, False):
+            for threads in (1, 2):
+                got = onnx_runner(graph, threads=threads, optimise=optimise)(inputs)
+                assert got.dtype == np.int32
+                assert (got == expected).all(), (graph is net.graph, optimise, threads)
+
+
+def test_shipped_networks_give_the_same_integers_on_a_gpu():
+    if not has_cuda():
+        pytest.skip("onnxruntime has no CUDA provider here")
+    for net in SHIPPED:
+        inputs = trying_inputs(net.layers, count=70_000)
+        expected = numpy_runner(net.layers)(inputs)
+        assert (onnx_runner(net.float_graph, cuda=True)(inputs) == expected).all(), net.key
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8191])
 def test_shipped_networks_in_blocks_of_any_size(count):
     net = SHIPPED[5]
     inputs = trying_inputs(net.layers, count=count)[:count]
-    assert (onnx_runner(net.graph)(inputs) == slow(net.layers, inputs)).all()
+    for graph in (net.graph, net.float_graph):
+        assert (onnx_runner(graph)(inputs) == slow(net.layers, inputs)).all()
 
 
 @quick
@@ -81,14 +99,36 @@ def test_numpy_runner_follows_the_definition(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_exported_networks_give_the_same_integers(seed):
     pytest.importorskip("onnx")
-    from adiabat.training.export import graph
+    from adiabat.training.export import float_graph, graph
 
     layers = random_net(seed)
-    data = graph(layers)
-    assert data == graph(layers)
     inputs = trying_inputs(layers, seed)
-    assert (onnx_runner(data)(inputs) == slow(layers, inputs)).all()
-    assert (onnx_runner(data, optimise=False)(inputs) == slow(layers, inputs)).all()
+    for make in (graph, float_graph):
+        data = make(layers)
+        assert data == make(layers)
+        assert (onnx_runner(data)(inputs) == slow(layers, inputs)).all()
+        assert (onnx_runner(data, optimise=False)(inputs) == slow(layers, inputs)).all()
+
+
+def test_sums_as_large_as_there_may_be():
+    """Just below 2**24, odd, and of both signs: float32 has no bit to spare."""
+    pytest.importorskip("onnx")
+    from adiabat.training.export import float_graph, graph
+
+    rng = np.random.default_rng(0)
+    rows = EXACT // (64 * LIMIT) - 1
+    first = np.where(rng.random((rows, 2)) < 0.5, -64, 64)
+    first[0] = 63
+    for layers in ((layer(first),), (layer(np.full((8, rows), 64)), layer(first))):
+        assert 0.98 * EXACT < prove_range(layers) < EXACT
+        inputs = trying_inputs(layers, count=500)
+        if len(layers) == 1:
+            inputs[:255] = np.where(first[:, 0] > 0, 0, 255)
+            inputs[:255, 0] = np.arange(255)
+        expected = slow(layers, inputs)
+        for make in (graph, float_graph):
+            assert (onnx_runner(make(layers))(inputs) == expected).all()
+        assert (numpy_runner(layers)(inputs) == expected).all()
 
 
 def test_ties_round_to_even():
@@ -100,10 +140,11 @@ def test_ties_round_to_even():
     assert (numpy_runner(layers)(inputs) == expected).all()
     onnx = pytest.importorskip("onnx")
     assert onnx
-    from adiabat.training.export import graph
+    from adiabat.training.export import float_graph, graph
 
-    for optimise in (True, False):
-        assert (onnx_runner(graph(layers), optimise=optimise)(inputs) == expected).all()
+    for make in (graph, float_graph):
+        for optimise in (True, False):
+            assert (onnx_runner(make(layers), optimise=optimise)(inputs) == expected).all()
 
 
 def test_pairs_of_products_fit_sixteen_bits():
@@ -179,7 +220,7 @@ def encoded(python, how, **environment):
 def test_without_onnxruntime_one_warning_and_the_same_bits(python):
     plain, messages = encoded(python, "with", ADIABAT_RUNNER="")
     assert messages == []
-    for forced in ("numpy", "onnx-unoptimised", "onnx"):
+    for forced in ("numpy", "onnx-unoptimised", "onnx-float", "onnx"):
         assert encoded(python, "with", ADIABAT_RUNNER=forced) == (plain, [])
     without, messages = encoded(python, "without", ADIABAT_RUNNER="")
     assert without == plain
@@ -189,15 +230,32 @@ def test_without_onnxruntime_one_warning_and_the_same_bits(python):
     assert "pip install 'adiabat[cpu]'" in messages[0]
 
 
-def test_forced_onnx_never_falls_back(python):
-    ran = python(ENCODE, "without", ADIABAT_RUNNER="onnx")
+@pytest.mark.parametrize("forced", ["onnx", "onnx-float", "cuda"])
+def test_forced_onnx_never_falls_back(python, forced):
+    ran = python(ENCODE, "without", ADIABAT_RUNNER=forced)
     assert ran.returncode != 0
     assert "onnxruntime" in ran.stderr
 
 
+def test_cuda_without_a_provider_is_refused_in_one_sentence(python, tmp_path, monkeypatch):
+    if has_cuda():
+        pytest.skip("onnxruntime has a CUDA provider here")
+    message = "onnxruntime has no CUDA provider here: pip install 'adiabat[gpu]'"
+    monkeypatch.setenv("ADIABAT_RUNNER", "cuda")
+    net = SHIPPED[0]
+    with pytest.raises(ImportError) as caught:
+        integer_net.runner("on no GPU", net.layers, net.graph, net.float_graph)
+    assert str(caught.value) == message
+    simulate_field((1, 61, 120)).to_netcdf(tmp_path / "a.nc")
+    ran = python(MAIN, "compress", "a.nc", "a.zarr", "--default-bound", "abs:0.1", ADIABAT_RUNNER="cuda")
+    assert ran.returncode == 1
+    assert ran.stderr.strip().splitlines()[-1].endswith(f": {message}")
+    assert not (tmp_path / "a.zarr").exists()
+
+
 def test_unknown_runner_is_refused(monkeypatch):
     monkeypatch.setenv("ADIABAT_RUNNER", "gpu")
-    with pytest.raises(ValueError, match="expected numpy, onnx or onnx-unoptimised, got 'gpu'"):
+    with pytest.raises(ValueError, match=r"ADIABAT_RUNNER: expected one of .*'cuda'.*, got 'gpu'"):
         integer_net.runner("never cached", SHIPPED[0].layers, SHIPPED[0].graph)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from strategies import fields
 
-from adiabat.codec import ModelMismatchError, ModelNotFoundError, Pyramid, models
+from adiabat.codec import ModelMismatchError, ModelNotFoundError, Pyramid, integer_net, models
 from adiabat.codec.bound import Bound
 from adiabat.codec.frames import Layout
 from adiabat.codec.paths import Chunk
 
 SHIPPED = Path(models.__file__).parent / "pyramid.zip"
+FIRST = SHIPPED.with_name("pyramid-1.zip")
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +66,27 @@ def test_shipped_model():
     assert model.sha256 == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     assert model.manifest["name"] == "pyramid"
     assert [net.key for net in model.nets] == [f"{model.sha256}/{name}" for name in models.NETS]
+    assert all(net.float_graph for net in model.nets)
+    assert model.sees_references
     assert model.tables is model.tables
     assert SHIPPED.stat().st_size < 1 << 20
+
+
+def test_first_shipped_model_stays():
+    """Streams of version 1 name it."""
+    model = models.find_model("7f72267aa70166571b7ef02f4d1faded86e0b704cfb12b534aceff9c8fdfebeb")
+    assert model is models.find_model("pyramid-1")
+    assert model.sha256 == hashlib.sha256(FIRST.read_bytes()).hexdigest()
+    assert model.manifest["format"] == 1
+    assert [net.key for net in model.nets] == [f"{model.sha256}/{name}" for name in models.STILL]
+    assert not any(net.float_graph for net in model.nets)
+    assert not model.sees_references
+
+
+def test_every_shipped_model_has_a_card():
+    for package in SHIPPED.parent.glob("*.zip"):
+        card = package.with_suffix(".md").read_text()
+        assert hashlib.sha256(package.read_bytes()).hexdigest() in card
 
 
 def test_found_by_name_hash_prefix_and_path():
@@ -82,6 +102,10 @@ def test_nets_by_pass_and_spacing():
     model = models.find_model()
     names = [model.net(number, spacing).key.split("/")[1] for spacing in (64, 2, 1) for number in range(3)]
     assert names == ["D-coarse", "A-coarse", "B-coarse"] * 2 + ["D-fine", "A-fine", "B-fine"]
+    keys = [model.net(number, spacing, side=True).key for spacing in (64, 2, 1) for number in range(3)]
+    assert [key.split("/")[1] for key in keys] == [f"{name}-side" for name in names]
+    assert models.NETS == models.STILL + models.SIDE
+    assert models.BY_FORMAT == {1: models.STILL, models.FORMAT: models.NETS}
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "deadbeef", "nothing", "missing.zip"])
@@ -134,6 +158,17 @@ def test_add_then_decode(tmp_path, monkeypatch):
     assert models.find_model(sha256[:9]).manifest["name"] == "mine"
 
 
+def without(part, data):
+    """A package that lacks a part."""
+    return zipped({name: content for name, content in parts_of(data).items() if name != part})
+
+
+def first_as(**manifest):
+    """The package of format 1 with something changed in its manifest."""
+    parts = parts_of(FIRST.read_bytes())
+    return zipped(parts | {"manifest.json": json.dumps(json.loads(parts["manifest.json"]) | manifest).encode()})
+
+
 LAYER = "A-fine/weight0.npy"
 BROKEN = {
     "empty": b"",
@@ -142,7 +177,10 @@ BROKEN = {
     "manifest is no JSON": changed(data=b"\xff\xfe{"),
     "manifest is deep": changed(data=b"[" * 100_000),
     "manifest is a list": changed(data=b"[1]"),
-    "other format": changed(format=2),
+    "later format": changed(format=3),
+    "no format": changed(format=None),
+    "format is a list": changed(format=[2]),
+    "format 2 with the networks of format 1": first_as(format=2),
     "no networks": changed(nets={}),
     "networks are a list": changed(nets=[]),
     "network without shifts": with_nets({}),
@@ -166,7 +204,10 @@ BROKEN = {
     "linear path of two axes": changed("A-fine/linear.npy", npy(np.zeros((24, 1), np.int16))),
     "tables of another shape": changed("frequencies.npy", npy(np.ones((3, 3), np.uint32))),
     "tables do not sum up": changed("frequencies.npy", npy(np.ones((96, 96), np.uint32))),
+    "linear path of references missing": without("A-fine-side/linear.npy", SHIPPED.read_bytes()),
+    "references without their inputs": changed("A-fine-side/weight0.npy", npy(np.zeros((40, 48), np.int8))),
     "graph names other files": changed("A-fine/net.onnx", b"location weights.bin"),
+    "graph of float32 names other files": changed("A-fine/net-float.onnx", b"location weights.bin"),
     "cut short": SHIPPED.read_bytes()[:-40],
     "checksum of a part": SHIPPED.read_bytes()[:3000] + b"\0\1\2" + SHIPPED.read_bytes()[3003:],
     "zip bomb": changed("bomb", bytes(20 << 20)),
@@ -209,6 +250,30 @@ def test_wrong_graph_is_refused_where_it_is_run(data, tmp_path, monkeypatch):
         Pyramid(bound={"abs": 0.1}, model=str(package)).encode(fields())
 
 
+@pytest.mark.parametrize("data", [b"no graph", parts_of(SHIPPED.read_bytes())["A-coarse/net-float.onnx"]])
+@pytest.mark.parametrize("name", ["B-fine", "A-coarse-side"])
+def test_wrong_graph_of_float32_is_refused_where_it_is_run(name, data, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    net = models.load(changed(f"{name}/net-float.onnx", data)).nets[models.NETS.index(name)]
+    monkeypatch.setattr(integer_net, "_cache", {})
+    monkeypatch.setenv("ADIABAT_RUNNER", "onnx-float")
+    with pytest.raises(ModelMismatchError):
+        net.runner()
+    monkeypatch.setenv("ADIABAT_RUNNER", "onnx")
+    assert net.runner()
+
+
+def test_graph_of_float32_may_be_absent(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    model = models.load(without("B-fine/net-float.onnx", SHIPPED.read_bytes()))
+    net = model.net(2, 1)
+    assert net.float_graph == b""
+    monkeypatch.setattr(integer_net, "_cache", {})
+    monkeypatch.setenv("ADIABAT_RUNNER", "onnx-float")
+    inputs = np.random.default_rng(0).integers(0, 256, (50, net.layers[0].weight.shape[0]), np.uint8)
+    assert (net.runner()(inputs) == integer_net.numpy_runner(net.layers)(inputs)).all()
+
+
 def test_a_path_is_read_anew(tmp_path):
     package = tmp_path / "mine.zip"
     for name in ("first", "second"):
@@ -222,7 +287,5 @@ def test_sizes_are_limited_before_anything_is_unpacked():
 
 
 def test_onnx_graph_is_part_of_the_package():
-    parts = parts_of(SHIPPED.read_bytes())
-    del parts["B-fine/net.onnx"]
     with pytest.raises(ModelMismatchError, match=r"net\.onnx"):
-        models.load(zipped(parts))
+        models.load(without("B-fine/net.onnx", SHIPPED.read_bytes()))

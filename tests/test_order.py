@@ -62,7 +62,7 @@ def test_the_nearest_before_stands_in_at_borders():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("version", "pixels"), [(1, 2**21), (2, 2**19)])
+@pytest.mark.parametrize(("version", "pixels"), [(1, 2**21), (2, 2**20)])
 def test_groups_are_cut_by_pixels(version, pixels):
     order = Order.along((5,), None)
     ones = [1, 1, 1, 1, 1]

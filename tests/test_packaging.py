@@ -19,6 +19,7 @@ from adiabat.codec import Pyramid
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+FIRST = ROOT / "spec" / "vectors" / "valid" / "frames"  # of stream version 1, on the neural path
 
 DECODE = """
 import sys
@@ -27,7 +28,8 @@ import adiabat.codec, numcodecs
 assert adiabat.codec.__file__.startswith(sys.argv[1]), adiabat.codec.__file__
 codec = numcodecs.get_codec({"id": "adiabat.pyramid", "bound": {"abs": 0.01}})
 assert type(codec).__module__ == "adiabat.codec.pyramid", type(codec)
-np.save(sys.argv[3], codec.decode(open(sys.argv[2], "rb").read()))
+for path in sys.argv[2:]:
+    np.save(path + ".npy", codec.decode(open(path, "rb").read()))
 """
 
 
@@ -72,17 +74,19 @@ def test_installed_wheel_decodes(wheel, tmp_path):
     field = np.sin(np.linspace(0, 9, 40 * 60)).reshape(40, 60).astype("f4")
     stream = Pyramid(bound={"abs": 0.01}).encode(field)
     (tmp_path / "stream").write_bytes(stream)
+    shutil.copy(FIRST / "stream.bin", tmp_path / "first")
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True)
-    arguments = [str(target), str(tmp_path / "stream"), str(tmp_path / "out.npy")]
-    environment = {**os.environ, "PYTHONPATH": str(target)}
+    arguments = [str(target), str(tmp_path / "stream"), str(tmp_path / "first")]
+    environment = {**os.environ, "PYTHONPATH": str(target), "ADIABAT_CACHE": str(tmp_path / "cache")}
     # -P keeps the checkout off sys.path; PYTHONPATH stands before the editable install.
     ran = subprocess.run(
         [sys.executable, "-P", "-c", DECODE, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), Pyramid(bound={"abs": 0.01}).decode(stream))
+    np.testing.assert_array_equal(np.load(tmp_path / "stream.npy"), Pyramid(bound={"abs": 0.01}).decode(stream))
+    np.testing.assert_array_equal(np.load(tmp_path / "first.npy"), np.load(FIRST / "array.npy"))
 
 
 def test_every_folder_of_modules_is_a_package():
@@ -94,6 +98,12 @@ def test_every_folder_of_modules_is_a_package():
 def test_core_needs_neither_torch_nor_onnxruntime():
     names = {re.split(r"[<>=\[ ]", line)[0] for line in PROJECT["project"]["dependencies"]}
     assert names == {"numpy", "numcodecs", "zarr", "xarray", "constriction", "numba", "typer", "rich"}
+
+
+def test_advice_names_extras_that_exist():
+    texts = [path.read_text() for root in FOLDERS.values() for path in (ROOT / root).glob("*.py")]
+    named = {name for text in texts for names in re.findall(r"adiabat\[([\w,]+)\]", text) for name in names.split(",")}
+    assert {"cpu", "gpu", "train"} <= named <= set(PROJECT["project"]["optional-dependencies"])
 
 
 def test_no_module_shadows_the_standard_library_or_a_dependency():

@@ -28,6 +28,9 @@ GOOD = [
     {"bound": {"abs": [0.1, 2, 0.5], "axis": -1}},
     {"bound": {"rel": 1e-3}, "wrap": True},
     {"bound": {"abs": 2}, "valid_range": [None, 1.5], "fill_value": -9999, "wrap": False, "model": "pyramid"},
+    {"bound": {"abs": 0.1}, "tune": "rmse"},
+    {"bound": "lossless", "tune": "bytes", "static": []},
+    {"bound": {"abs": [0.1]}, "static": ["0123456789abcdef" * 4] * 4},
 ]
 BAD = [
     {},
@@ -53,6 +56,14 @@ BAD = [
     {"bound": "lossless", "fill_value": "nan"},
     {"bound": "lossless", "wrap": "yes"},
     {"bound": "lossless", "model": 3},
+    {"bound": "lossless", "tune": "psnr"},
+    {"bound": "lossless", "tune": None},
+    {"bound": "lossless", "static": "ab" * 32},
+    {"bound": "lossless", "static": ["ab" * 31]},
+    {"bound": "lossless", "static": ["AB" * 32]},
+    {"bound": "lossless", "static": ["orography"]},
+    {"bound": "lossless", "static": [32]},
+    {"bound": "lossless", "static": ["ab" * 32] * 5},
     {"bound": "lossless", "level": 9},
 ]
 
@@ -109,6 +120,12 @@ def test_what_schemas_refuse_codecs_refuse(options):
 def test_threads_are_never_written():
     assert "threads" not in Pyramid(bound="lossless", threads=2).get_config()
     assert "threads" not in PyramidCodec(bound="lossless", threads=2).to_dict()["configuration"]
+
+
+def test_defaults_are_not_written():
+    options = {"bound": "lossless", "tune": "bytes", "static": []}
+    assert set(Pyramid(**options).get_config()) == {"id", "bound"}
+    assert set(PyramidCodec(**options).to_dict()["configuration"]) == {"bound"}
 
 
 def test_numbers_of_numpy_become_json():

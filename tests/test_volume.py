@@ -161,7 +161,7 @@ def test_smooth_frames_take_few_bits():
     st.sampled_from([(), (32,), TAPER, (64, 1, 64)]),
     st.integers(0, 2),
     st.booleans(),
-    st.sampled_from([1, 400, 1 << 19]),
+    st.sampled_from([1, 400, 1 << 20]),
     st.integers(0, 2**32 - 1),
 )
 def test_any_order(side_model, axes, shape, along, kind, size, missing, taper, count, wrap, pixels, seed):

@@ -1,6 +1,6 @@
 """Fields to train on: every gridded float variable of the files under some folders, and random views of them.
 
-First of three: **data** -> pyramid (network and loss) -> train (loop) -> export.
+First of five: **data** -> samples -> pyramid (network and loss) -> train (loop) -> export.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _variables(path: Path) -> Iterator[Fields]:
         log.warning("%s: not read (%s)", path, error)
         return
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and array.ndim >= 2 and min(array.shape[-2:]) >= MIN_SIDE:
+        if array.size and array.dtype.kind == "f" and array.ndim >= 2 and min(array.shape[-2:]) >= MIN_SIDE:
             yield from _fields(name, array)
 
 

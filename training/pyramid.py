@@ -1,6 +1,6 @@
 """The network of `Pyramid` as it trains: integers in the forward pass, straight-through gradients in the backward one.
 
-Second of four: data -> **pyramid** -> train -> export.
+Third of five: data -> samples -> **pyramid** -> train -> export.
 
     z (inputs)  ->  clip(round(W_1 z), 0, 255)  ->  ...  ->  offset, spread, shape
     mean   = centre + scale * (w . d + offset / 256)              d: stencil differences over scale

@@ -125,8 +125,9 @@ def record(
     valid = np.isfinite(values)
     lossless = rng.random() < LOSSLESS_SHARE
     bound = (float(values[valid].std()) or 1.0) * 10 ** rng.uniform(*(LOSSLESS_SPACINGS if lossless else bounds))
-    if view.reach and not lossless and rng.random() < OF_CHANGE:
-        bound = (float(np.nanstd(np.diff(values, axis=0))) or bound) * 10 ** rng.uniform(*CHANGE_BOUNDS)
+    change = np.diff(values, axis=0)
+    if view.reach and not lossless and np.isfinite(change).any() and rng.random() < OF_CHANGE:
+        bound = (float(np.nanstd(change)) or bound) * 10 ** rng.uniform(*CHANGE_BOUNDS)
     step, snap = (64, 64) if lossless else (256, 1)
     target = np.where(valid, values, 0) / (2 * bound) * step
     target = np.clip(np.rint(target / snap) * snap if lossless else target, -lattice.LIMIT / 2, lattice.LIMIT / 2)

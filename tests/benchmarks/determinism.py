@@ -1,6 +1,7 @@
 """Encode and decode the same fields in every way there is, and compare: `python tests/benchmarks/determinism.py`.
 
-Threads 1, 2 and 4; onnxruntime with its graph optimisation and without; NumPy alone; with `--python` another
+Threads 1, 2 and 4; onnxruntime with its graph optimisation and without, with integers held in float32, and on a GPU
+where there is one; NumPy alone; with `--python` another
 interpreter, or with `--site` another folder of packages, that holds another onnxruntime; and, where it is there, the
 reference decoder of the specification. Prints SHA-256 of all streams and of all decoded arrays, exits 1 where any
 differs.
@@ -26,7 +27,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "spec" / "reference_decoder.py"
-RUNNERS = ("onnx", "onnx-unoptimised", "numpy")
+RUNNERS = ("onnx", "onnx-unoptimised", "onnx-float", "numpy")
 THREADS = (1, 2, 4)
 BOUNDS = ("abs:1", "abs:0.05", "abs:0.001", "rel:0.001", "lossless")
 
@@ -108,7 +109,7 @@ def reference(folder: Path) -> str:
 
 def ways(options: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, str], int]]:
     """Name, interpreter, environment and threads of each run."""
-    for runner in RUNNERS:
+    for runner in RUNNERS + (("cuda",) if has_cuda() else ()):
         for threads in THREADS:
             yield runner, sys.executable, {"ADIABAT_RUNNER": runner}, threads
     for runner in RUNNERS[:2]:
@@ -118,6 +119,13 @@ def ways(options: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, str]
                 yield f"{runner}, --site", sys.executable, {"ADIABAT_RUNNER": runner} | environment, threads
             for python in options.python:
                 yield f"{runner}, --python", python, {"ADIABAT_RUNNER": runner}, threads
+
+
+def has_cuda() -> bool:
+    """Whether onnxruntime can use a GPU here."""
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def main() -> None:
@@ -161,6 +169,8 @@ def main() -> None:
             digest = reference(Path(folder))
             problems += any(digest != values for _, values, _ in seen)
             print(f"{'spec/reference_decoder.py':30} {'-':8} {1:7d}  {'-':16}  {digest[:16]}  {digest[:16]}")
+    if not has_cuda():
+        print("cuda: not run, onnxruntime has no CUDA provider here")
     verdict = "DIFFERENT" if problems else "all the same"
     print(f"\n{count} streams a run, half of them neural: {verdict}")
     sys.exit(bool(problems))

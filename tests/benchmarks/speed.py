@@ -21,9 +21,11 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from simulated import mean, moving, spectral
 
 from adiabat.codec import (
     Pyramid,
+    bound_profile,
     classical,
     coarse_to_fine,
     domain,
@@ -34,7 +36,9 @@ from adiabat.codec import (
     models,
     paths,
     prediction,
+    side,
     stream,
+    volume,
 )
 
 REPEATS = 5
@@ -61,23 +65,24 @@ print(numpy, imported, done, peak)
 """
 
 
-def spectral(shape: tuple[int, int] = (721, 1440), seed: int = 0) -> np.ndarray:
-    """A simulated temperature whose spectrum falls with -5/3 in energy, on a mean that falls towards the poles."""
-    rng = np.random.default_rng(seed)
-    rows = np.fft.fftfreq(2 * shape[0])[:, None] * 2 * shape[0]  # twice as high: no seam at the poles
-    wavenumber = np.hypot(rows, np.fft.rfftfreq(shape[1]) * shape[1])
-    amplitude = (1 + wavenumber) ** (-(5 / 3 + 1) / 2)  # energy on a ring: amplitude squared times its length
-    phase = np.exp(2j * np.pi * rng.random(wavenumber.shape))
-    field = np.fft.irfft2(amplitude * phase, s=(2 * shape[0], shape[1]))[: shape[0]]
-    mean = 288 - 40 * np.sin(np.linspace(-np.pi / 2, np.pi / 2, shape[0]))[:, None] ** 2
-    temperature: np.ndarray = (mean + 8 * field / field.std()).astype("f4")
-    return temperature
+def hourly() -> np.ndarray:
+    """A day of a global temperature at half a degree."""
+    return (mean(361) + 8 * moving((24, 361, 720), drift=0.65, lifetime=240)).astype("f4")
 
 
-def cases(folder: Path) -> Iterator[Case]:
+def region() -> np.ndarray:
+    """A month of hours over a region at a quarter of a degree."""
+    return (285 + 4 * moving((744, 33, 49), drift=1.3, lifetime=48, closed=False)).astype("f4")
+
+
+def cases(folder: Path, *, quick: bool) -> Iterator[Case]:
     """Name, array and bound of what is measured."""
-    for bound in (1.0, 0.1, 0.01):
+    for bound in (0.1,) if quick else (1.0, 0.1, 0.01):
         yield f"simulated 721 x 1440, {bound:g} K", spectral(), bound
+    if quick:
+        return
+    yield "simulated 24 x 361 x 720, 0.1 K", hourly(), 0.1
+    yield "simulated 744 x 33 x 49, 0.1 K", region(), 0.1
     if not folder.is_dir():
         print(f"no real data at {folder.name}: set ADIABAT_DATA", file=sys.stderr)
         return
@@ -132,6 +137,10 @@ class Stages:
         """Count while inside."""
         places = [
             ("gather", lattice, "gather"),
+            ("side_lattice.gather_side", prediction, "gather_side"),
+            ("side.combine", side, "combine"),
+            ("regression.fit", volume, "fit"),
+            ("regression.choose", volume, "choose"),
             ("settle", prediction, "settle"),
             ("rebuild", coarse_to_fine, "rebuild"),
             ("padding", prediction.Level, "fill"),
@@ -140,7 +149,7 @@ class Stages:
             ("entropy: code", entropy.SymbolWriter, "write"),
             ("entropy: code", entropy.SymbolWriter, "payload"),
             ("targets, residuals, rest of the walk", paths.Chunk, "neural"),
-            ("targets, residuals, rest of the walk", coarse_to_fine, "decode_frames"),
+            ("targets, residuals, rest of the walk", volume, "decode_frames"),
             ("domain: choose", paths, "choose_domain"),
             ("mask, frames, wrap", paths, "find_special"),
             ("mask, frames, wrap", paths, "find_wrap"),
@@ -154,7 +163,8 @@ class Stages:
             ("other paths tried", classical, "decode_classical"),
             ("stream, checksum", stream.Stream, "write"),
         ]
-        for kind in (domain.AbsDomain, domain.LatticeDomain, domain.OrderedDomain, loglinear.LogDomain):
+        kinds = (domain.AbsDomain, domain.LatticeDomain, domain.OrderedDomain)
+        for kind in (*kinds, loglinear.LogDomain, bound_profile.ProfileDomain):
             places += [("domain: convert", kind, name) for name in ("to_fine", "from_fine")]
         patches = [
             mock.patch.object(place, name, self.timed(stage, getattr(place, name))) for stage, place, name in places
@@ -237,16 +247,18 @@ def print_networks() -> None:
     from adiabat.codec.integer_net import numpy_runner, onnx_runner
 
     print(f"{'network alone, ns a target':28} {'onnxruntime':>12} {'NumPy':>8} {'slower':>7}")
-    totals = np.zeros(2)
+    totals = {kind: np.zeros(2) for kind in ("a large frame", "one with references")}
     for net in models.find_model().nets:
         width = net.layers[0].weight.shape[0]
         inputs = np.random.default_rng(0).integers(0, 256, (prediction.BLOCK, width), np.uint8)
         runners = (onnx_runner(net.graph), numpy_runner(net.layers))
         fast, slow = (median_seconds(partial(run, inputs)) / len(inputs) * 1e9 for run in runners)
         name = net.key.split("/")[1]
-        totals += np.array([fast, slow]) / (4 if name.endswith("fine") else 12)  # shares of a large frame's targets
+        kind = "one with references" if name in models.SIDE else "a large frame"
+        totals[kind] += np.array([fast, slow]) / (4 if "fine" in name else 12)  # shares of a large frame's targets
         print(f"{name:28} {fast:12.0f} {slow:8.0f} {slow / fast:7.1f}")
-    print(f"{'a large frame':28} {totals[0]:12.0f} {totals[1]:8.0f} {totals[1] / totals[0]:7.1f}")
+    for kind, (fast, slow) in totals.items():
+        print(f"{kind:28} {fast:12.0f} {slow:8.0f} {slow / fast:7.1f}")
 
 
 def main() -> None:
@@ -265,9 +277,7 @@ def main() -> None:
     threads = (None, 1)
     heads = [f"{what} {'all cores' if count is None else 'one thread'}" for count in threads for what in ("enc", "dec")]
     print(f"{'field':34} {'path':10} {'ratio':>7} " + " ".join(f"{head:>14}" for head in heads))
-    for name, array, bound in cases(folder):
-        if options.quick and not (name.startswith("simulated") and bound == 0.1):
-            continue
+    for name, array, bound in cases(folder, quick=options.quick):
         row = ""
         for count in threads:
             codec = Pyramid(bound={"abs": bound}, threads=count)
@@ -278,6 +288,9 @@ def main() -> None:
         print(f"{name:34} {stream.describe(data)['path']:10} {array.nbytes / len(data):7.1f}{row}", flush=True)
     print("\nwhere the time goes: simulated 721 x 1440 at 0.1 K, one thread")
     print_stages(spectral(), 0.1)
+    if not options.quick:
+        print("\nwhere the time goes: simulated 24 x 361 x 720 at 0.1 K, one thread")
+        print_stages(hourly(), 0.1)
     print()
     print_processes(spectral(), 0.1)
     print()
