@@ -137,7 +137,7 @@ def runner(name: str, layers: tuple[Layer, ...], graph: bytes, float_graph: byte
 
     name: a key that is unique to the network, such as its model's hash and its own name. The environment variable
     ADIABAT_RUNNER = numpy | onnx | onnx-unoptimised | onnx-float | cuda forces one of them; the last two run the graph
-    in float32.
+    in float32, where the package has one.
     """
     key = (os.getpid(), name)
     with _lock:
@@ -197,4 +197,4 @@ def _warn_without_onnxruntime() -> None:
     )
 
 
-NUMPY_SLOWDOWN = 3.0  # over a large frame, as tests/benchmarks/speed.py prints it (2.3 to 3.7 in four runs)
+NUMPY_SLOWDOWN = 2.5  # over a large frame, as tests/benchmarks/speed.py prints it (1.7 to 2.7 in three runs)

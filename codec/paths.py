@@ -29,6 +29,7 @@ from adiabat.codec.target import Target
 
 if TYPE_CHECKING:
     from adiabat.codec.models import Model
+    from adiabat.codec.side import Decoded
 
 __all__ = ["Chunk", "decode_stream"]
 
@@ -214,7 +215,7 @@ class Chunk:
         return tuple(replace(each, gain=float(gain)) for each, gain in zip(self.statics, gains, strict=True) if gain)
 
     def _predicted(
-        self, path: str, coded: dict[str, bytes], decoded: NDArray[np.int64], model: bytes | None
+        self, path: str, coded: dict[str, bytes], decoded: Decoded, model: bytes | None
     ) -> tuple[Stream, bool]:
         """Check what a decoder will give, store what lies outside; tell if a lossy domain was exact."""
         sections = {**self._common, **coded}
@@ -234,7 +235,7 @@ class Chunk:
 
 def _values(
     domain: Domain,
-    decoded: NDArray[np.int64],
+    decoded: Decoded,
     dtype: np.dtype[np.floating],
     sections: dict[str, bytes],
     limits: Range,
@@ -308,7 +309,7 @@ def _decode_integers(
     special: Special | None,
     threads: int | None,
     only: NDArray[np.int64] | None,
-) -> NDArray[np.int64]:
+) -> Decoded:
     domain, payload = _domain(stream), stream.sections["payload"]
     if stream.path == "classical":
         return decode_classical(payload, shape, domain.step)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from adiabat.codec.stream import ELEMENTS_PER_BYTE, MAX_ELEMENTS, Stream, elemen
 __all__ = ["Pyramid"]
 
 TUNES = ("bytes", "rmse")
+SMALL = 1 << 17  # values of a chunk that is coded with its static fields and without
 
 # A lossy path that happens to be exact counts for less than it weighs: the data were decoded from it,
 # most likely, and encoding them again must not change path, and so values.
@@ -169,6 +171,8 @@ class Pyramid(Codec):  # type: ignore[misc]
             return constant.write()
         tries = _written(constant)
         tries += _written(chunk.neural(find_model(self.model)))
+        if chunk.statics and chunk.field.size <= SMALL:  # naming them may cost more than they save
+            tries += _written(replace(chunk, statics=()).neural(find_model(self.model)))
         best = min((len(data) for data, _ in tries), default=None)
         tries += _written(chunk.classical(best))
         best = min((len(data) for data, _ in tries), default=None)
@@ -259,7 +263,7 @@ def _finite(name: str, number: object) -> float:
 
 
 def _hashes(static: Sequence[str] | None) -> tuple[str, ...] | None:
-    if static is None or len(static) == 0:
+    if static is None or (not isinstance(static, str) and len(static) == 0):
         return None
     good = not isinstance(static, str) and len(static) <= MAX_STATICS
     if not good or not all(isinstance(each, str) and re.fullmatch("[0-9a-f]{64}", each) for each in static):

@@ -21,6 +21,7 @@ from adiabat.codec.octets import Reader
 from adiabat.codec.order import Group
 
 Integers = NDArray[np.int64]
+Decoded = NDArray[np.signedinteger]  # of 32 or 64 bits
 
 WEIGHT_BITS = 6  # fraction bits of a weight
 LATTICES = 6  # lattices with weights of their own, finest first; the last one's hold for all that are coarser
@@ -94,7 +95,7 @@ class Side:
 
     Parameters
     ----------
-    decoded : NDArray[np.int64], shape (frames, y, x)
+    decoded : NDArray[np.int32] or NDArray[np.int64], shape (frames, y, x)
         All frames of the chunk; only references are looked at.
     marks : NDArray[np.uint8], shape (frames, y, x)
         Magnitudes of their symbols, clipped.
@@ -108,7 +109,7 @@ class Side:
         At first, that nothing helps.
     """
 
-    def __init__(self, decoded: Integers, marks: NDArray[np.uint8], group: Group, statics: Integers) -> None:
+    def __init__(self, decoded: Decoded, marks: NDArray[np.uint8], group: Group, statics: Integers) -> None:
         self.decoded, self.marks, self.statics = decoded, marks, statics
         self.references, self.distance = group.references, group.distance
         self.weights = Weights(np.zeros((1, self.columns), np.int8), np.zeros(1, np.uint8))

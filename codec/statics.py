@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec import lattice
+from adiabat.codec.domain import TARGET_LIMIT
 from adiabat.codec.errors import CorruptStreamError, ModelMismatchError, ModelNotFoundError
 from adiabat.codec.octets import Reader, write_varint
 
 SUFFIX = ".npy"
+LIMIT = 2 * TARGET_LIMIT  # magnitude of any value in fine units
 SIZE_LIMIT = 256 << 20  # bytes of a file
 MAX_STATICS = 4  # of one chunk
 
@@ -68,7 +69,7 @@ def scale(fields: NDArray[np.floating], gains: NDArray[np.float64]) -> NDArray[n
     """Static fields (statics, y, x) in fine units."""
     with np.errstate(over="ignore"):
         fine = np.rint(fields.astype(np.float64) * gains[:, None, None])
-    return np.clip(fine, -lattice.LIMIT, lattice.LIMIT).astype(np.int64)
+    return np.clip(fine, -LIMIT, LIMIT).astype(np.int64)
 
 
 def fine_statics(statics: tuple[Static, ...], shape: tuple[int, int]) -> NDArray[np.int64] | None:
@@ -134,7 +135,7 @@ def find_static(sha256: str) -> NDArray[np.float32]:
             places = ", ".join(str(folder) for folder in folders())
             raise ModelNotFoundError(
                 f"static field {sha256} is needed but was not found in {places}; "
-                f"ask whoever made the data for the file and run: adiabat models add FILE"
+                f"ask whoever made the data for the file and run: adiabat models add FILE, or STORE"
             )
     return _loaded[sha256]
 

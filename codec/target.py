@@ -49,7 +49,7 @@ class Target:
 
     def __getitem__(self, where: Any) -> NDArray[np.float64]:
         if isinstance(self.domain, ProfileDomain):  # a value's unit depends on its place
-            return self._whole[where]
+            return np.asarray(self._whole[where])
         return self._fine(self.field[where], None if self.valid is None else self.valid[where])
 
     @cached_property

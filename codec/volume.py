@@ -27,7 +27,7 @@ from adiabat.codec.order import Group, Order, needed
 from adiabat.codec.plan import Plan
 from adiabat.codec.prediction import Arithmetic, Integers, cores
 from adiabat.codec.regression import choose, fit
-from adiabat.codec.side import Side, Weights
+from adiabat.codec.side import Decoded, Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.target import Fine
 
@@ -42,7 +42,7 @@ class Frames:
     Values are kept in 32 bits for as long as they fit.
     """
 
-    decoded: NDArray[np.int32] | Integers  # (frames, y, x)
+    decoded: Decoded  # (frames, y, x)
     marks: NDArray[np.uint8]
     statics: Integers  # (statics, y, x)
 
@@ -77,7 +77,7 @@ def encode_frames(
     taper: tuple[int, ...] = (),
     statics: Integers | None = None,
     threads: int | None = None,
-) -> tuple[bytes, Integers]:
+) -> tuple[bytes, Decoded]:
     """Code frames so that every decoded value lies within step / 2 of its target.
 
     Parameters
@@ -150,7 +150,7 @@ def decode_frames(
     only: Integers | None = None,
     statics: Integers | None = None,
     threads: int | None = None,
-) -> Integers:
+) -> Decoded:
     """Undo `encode_frames`; the arguments must be the same.
 
     version: of the stream; only: numbers of the frames that are wanted, the others may be anything.

@@ -79,8 +79,7 @@ class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     def __post_init__(self) -> None:
         if self.valid_range is not None:
             object.__setattr__(self, "valid_range", tuple(self.valid_range))
-        if self.static is not None:
-            object.__setattr__(self, "static", tuple(self.static))
+        object.__setattr__(self, "static", self._pyramid(self.fill_value).static)
         object.__setattr__(self, "bound", self._pyramid(self.fill_value).bound)  # raises what is wrong with the options
 
     @classmethod

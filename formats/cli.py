@@ -208,7 +208,7 @@ def main() -> None:
     except _StoppedError:
         err.print("adiabat: stopped; nothing half-written is left")
         sys.exit(130)
-    except (AdiabatError, OSError, RuntimeError) as error:
+    except (AdiabatError, OSError, RuntimeError, ImportError) as error:
         err.print(f"adiabat: {error}")
         sys.exit(1)
 

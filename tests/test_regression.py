@@ -91,7 +91,7 @@ def test_choose_finds_the_axis():
         assert reach >= 2
         holes = np.random.default_rng(0).random(target.shape) < 0.98
         garbage = noise(*target.shape, seed=1) * 1e6
-        assert choose(np.where(holes, target, garbage), holes, axes, STEP) == (axis, reach)
+        assert choose(np.where(holes, target, garbage), holes, axes, STEP)[0] == axis
 
 
 def test_choose_takes_more_references_against_noise():

@@ -100,8 +100,8 @@ def draw(by_case: dict[str, Rows], target: Path) -> None:
     colours = {"adiabat": "#d55e00", "sz3": "#0072b2", "sperr": "#009e73", "quant+jxl": "#999999"}
     columns = min(3, len(by_case))
     lines = -(-len(by_case) // columns)
-    size = (4 * columns, 3.4 * lines)
-    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)
+    whole = (4 * columns, 3.4 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=whole, layout="constrained", squeeze=False)
     for axis in axes.flat[len(by_case) :]:
         axis.set_visible(False)
     for axis, (name, rows) in zip(axes.flat, by_case.items(), strict=False):

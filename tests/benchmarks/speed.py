@@ -286,11 +286,10 @@ def main() -> None:
             decode = median_seconds(partial(codec.decode, data))
             row += f" {array.nbytes / encode / 1e6:14.1f} {array.nbytes / decode / 1e6:14.1f}"
         print(f"{name:34} {stream.describe(data)['path']:10} {array.nbytes / len(data):7.1f}{row}", flush=True)
-    print("\nwhere the time goes: simulated 721 x 1440 at 0.1 K, one thread")
-    print_stages(spectral(), 0.1)
-    if not options.quick:
-        print("\nwhere the time goes: simulated 24 x 361 x 720 at 0.1 K, one thread")
-        print_stages(hourly(), 0.1)
+    stages = {"721 x 1440": spectral} | ({} if options.quick else {"24 x 361 x 720": hourly})
+    for size, simulate in stages.items():
+        print(f"\nwhere the time goes: simulated {size} at 0.1 K, one thread")
+        print_stages(simulate(), 0.1)
     print()
     print_processes(spectral(), 0.1)
     print()
