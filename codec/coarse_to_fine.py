@@ -51,7 +51,8 @@ def walk(
     for spacing in lattice.spacings(height, width):
         now = arithmetic.at(spacing)
         symbols, step = _rescale(symbols, step, now.step), now.step
-        level = Level(shape, spacing, wrap=wrap, view=side.view(spacing) if side else None)
+        view = side.view(spacing, now.threads) if side else None
+        level = Level(shape, spacing, wrap=wrap, view=view, threads=now.threads)
         level.fill(lattice.C, known, symbols)
         finer = np.empty((frames, level.height, level.width), np.int64)
         finer_symbols = np.empty(finer.shape, np.int16)

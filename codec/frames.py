@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "find_wrap", "frame_shape", "frames_in", "leading_axes", "slabs"]
 
 ADVICE = "use Zarr's bytes codec with zstd, or numcodecs.Zstd, for it"
-SLAB = 1 << 22
+SLAB = 1 << 17
 SEAM_COLUMNS = 16  # interior steps looked at
 SEAM_PAIRS = 8  # fewest pixel pairs over the seam that may decide
 SEAM_FACTOR = 1.5
@@ -119,7 +119,7 @@ def slabs(shape: tuple[int, int, int]) -> list[slice]:
 
     Examples
     --------
-    >>> slabs((3, 1 << 21, 1))
+    >>> slabs((3, 1 << 16, 1))
     [slice(0, 2, None), slice(2, 4, None)]
     """
     step = max(1, SLAB // max(1, shape[1] * shape[2]))

@@ -6,12 +6,11 @@ sections 3 and 4.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numba
@@ -22,6 +21,7 @@ from adiabat.codec import entropy, lattice
 from adiabat.codec.models import Model, Net
 from adiabat.codec.side import View
 from adiabat.codec.side_lattice import gather_side
+from adiabat.codec.workers import share, workers
 
 BLOCK = 8192  # targets a worker takes at a time: inputs and activations stay in its second-level cache
 BAND = 1 << 16  # targets whose symbols are coded together, while workers predict those after them; part of the format
@@ -96,8 +96,11 @@ def rebuild(mean, symbol, step, values, symbols):  # type: ignore[no-untyped-def
 class Level:
     """The lattice of one spacing: its parts C, D and A with their symbols, padded; with references, less their mean."""
 
-    def __init__(self, shape: tuple[int, int, int], spacing: int, *, wrap: bool, view: View | None = None) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], spacing: int, *, wrap: bool, view: View | None = None, threads: int = 1
+    ) -> None:
         self.frames, height, width = shape
+        self.threads = threads
         self.spacing, self.wrap, self.view = spacing, wrap and width % (2 * spacing) == 0, view
         self.height, self.width = -(-height // spacing), -(-width // spacing)
         self.rows, self.columns = (self.height + 1) // 2, (self.width + 1) // 2
@@ -109,15 +112,14 @@ class Level:
     def fill(self, part: int, values: Integers, symbols: NDArray[np.int16]) -> None:
         """Set a part; a part without a pixel reads as C."""
         row, column = lattice.PARITY[part]
+        pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(values, self.values), (symbols, self.symbols)]
         if self.view is not None:
             here = slice(None), slice(row, None, 2), slice(column, None, 2)
             mean = self.view.mean[here]
-            self._pad(part, mean, self.mean)
-            self._pad(part, self.view.change[here], self.change)
-            self._pad(part, self.view.marks[here], self.marks)
-            values = values - mean
-        self._pad(part, values, self.values)
-        self._pad(part, symbols, self.symbols)
+            pairs = [(values - mean, self.values), (mean, self.mean), (self.view.change[here], self.change),
+                     (self.view.marks[here], self.marks), (symbols, self.symbols)]  # fmt: skip
+        tasks = [partial(self._pad, part, *pair) for pair in pairs]
+        share(tasks, self.threads if values.size > BLOCK else 1)
 
     def _pad(self, part: int, values: NDArray[Any], padded: NDArray[Any]) -> None:
         if values.size == 0:
@@ -219,21 +221,3 @@ class Prediction:
         settle(network, base, scale, octave, self.arithmetic.snap, self.mean[part], self.context[part])
         if self.kept is not None:
             self.kept.inputs[part], self.kept.scale[part], self.kept.octave[part] = inputs, scale, octave
-
-
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-def cores(threads: int | None) -> int:
-    """So many threads, or one for each core this process may use."""
-    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def workers(threads: int) -> ThreadPoolExecutor | None:
-    """Find the pool that helps one thread to be `threads`; no pool survives a fork, so each process has its own."""
-    if threads < 2:
-        return None
-    key = (os.getpid(), threads)
-    if key not in _pools:
-        _pools.setdefault(key, ThreadPoolExecutor(threads - 1, "adiabat"))
-    return _pools[key]

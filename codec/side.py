@@ -9,6 +9,8 @@ forgotten sooner than coarse; where no reference helps, a lattice is coded witho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -19,11 +21,13 @@ from adiabat.codec import lattice
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader
 from adiabat.codec.order import Group
+from adiabat.codec.workers import share
 
 Integers = NDArray[np.int64]
 Decoded = NDArray[np.signedinteger]  # of 32 or 64 bits
 
 WEIGHT_BITS = 6  # fraction bits of a weight
+LARGE = 1 << 15  # pixels that are worth sharing among threads
 LATTICES = 6  # lattices with weights of their own, finest first; the last one's hold for all that are coarser
 
 
@@ -119,7 +123,7 @@ class Side:
         """Number of weights of a lattice."""
         return int(self.references.shape[1]) + len(self.statics)
 
-    def view(self, spacing: int) -> View | None:
+    def view(self, spacing: int, threads: int = 1) -> View | None:
         """The references on the lattice of this spacing; None where they do not help."""
         row = self.weights.row(spacing)
         trust = int(self.weights.trust[row])
@@ -129,7 +133,10 @@ class Side:
         shape = (len(self.references), rows, columns)
         mean, change, marks = np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape, np.int16)
         weights = self.weights.values[row].astype(np.int64)
-        combine(self.decoded, self.marks, self.references, self.statics, weights, spacing, mean, change, marks)
+        known = (self.decoded, self.marks, self.references, self.statics, weights, spacing, mean, change, marks)
+        bands = 4 if mean.size >= LARGE else 1
+        ends = [rows * band // bands for band in range(bands + 1)]
+        share([partial(combine, *known, *pair) for pair in pairwise(ends)], threads)
         depth = lattice.LEVEL_STEP * min(self.distance.bit_length() - 1, lattice.LEVEL_TOP)
         return View(mean, change, marks, trust, depth)
 
@@ -152,11 +159,13 @@ class Side:
 
 
 @numba.njit(nogil=True, cache=True)
-def combine(decoded, marks, references, statics, weights, spacing, mean, change, activity):  # type: ignore[no-untyped-def]
-    """Weighted mean, change and marks of the references on a lattice; spec section 2."""
+def combine(  # type: ignore[no-untyped-def]
+    decoded, marks, references, statics, weights, spacing, mean, change, activity, first, last
+):
+    """Weighted mean, change and marks of the references on some rows of a lattice; spec section 2."""
     reach = references.shape[1]
     for f in range(mean.shape[0]):
-        for i in range(mean.shape[1]):
+        for i in range(first, last):
             y = i * spacing
             for j in range(mean.shape[2]):
                 x, total = j * spacing, np.int64(1) << (WEIGHT_BITS - 1)

@@ -25,11 +25,12 @@ from adiabat.codec.models import Model
 from adiabat.codec.octets import Reader, write_varint
 from adiabat.codec.order import Group, Order, needed
 from adiabat.codec.plan import Plan
-from adiabat.codec.prediction import Arithmetic, Integers, cores
+from adiabat.codec.prediction import Arithmetic, Integers
 from adiabat.codec.regression import choose, fit
 from adiabat.codec.side import Decoded, Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.target import Fine
+from adiabat.codec.workers import cores
 
 COARSEST = 1 << 40  # coarser than any spacing
 TAPER = (48, 33, 23, 17, 14, 12)  # what `tune="rmse"` takes of the step, finest lattice first

@@ -77,7 +77,9 @@ def test_combine(reach, count, spacing, size, dtype):
     known = np.concatenate([decoded[side.references], np.tile(statics, (3, 1, 1, 1))], 1)  # (frame, reference, y, x)
     shape = 3, *decoded.shape[1:]
     mean, change, pulse = np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape, np.int16)
-    combine(side.decoded, side.marks, side.references, side.statics, weights, spacing, mean, change, pulse)
+    given = (side.decoded, side.marks, side.references, side.statics, weights, spacing, mean, change, pulse)
+    combine(*given, 0, 1)
+    combine(*given, 1, mean.shape[1])
     assert (mean == np.clip((np.einsum("k,fkyx->fyx", weights, known) + 32) >> 6, -LIMIT, LIMIT)).all()
     if reach:
         before, after = side.references[:, 0], side.references[:, 1]

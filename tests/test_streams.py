@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adiabat.codec import ModelNotFoundError, Pyramid, statics
+from adiabat.codec import ModelNotFoundError, Pyramid, models, statics
 from adiabat.codec.bound import Bound
 from adiabat.codec.frames import Layout
 from adiabat.codec.paths import Chunk
@@ -42,6 +42,7 @@ def test_the_axis_is_one_of_the_array(side_model, shape, axis):
 def test_streams_are_counted(side_model, tmp_path, monkeypatch):
     monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path))
     monkeypatch.setattr(statics, "_loaded", {})
+    monkeypatch.setattr(models, "_loaded", {})  # which other tests may have filled
     ground = np.random.default_rng(1).normal(size=(40, 64)).astype("f4")
     used, idle = (Static(add_static(static_file(field))) for field in (ground, ground[::-1]))
     field = (ground + 0.1 * np.random.default_rng(2).normal(size=(40, 64))).astype("f4")

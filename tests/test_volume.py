@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import evolving, quick, targets
 
-from adiabat.codec import AdiabatError, CorruptStreamError, order, prediction, volume
+from adiabat.codec import AdiabatError, CorruptStreamError, order, prediction, volume, workers
 from adiabat.codec.models import find_model
 from adiabat.codec.plan import MAX_SHARES
 from adiabat.codec.side import LATTICES, Weights
@@ -130,12 +130,12 @@ def test_passes_of_several_bands():
 
 
 def test_workers_are_kept_by_process(monkeypatch):
-    assert prediction.workers(1) is None
-    assert prediction.workers(2) is prediction.workers(2)
-    assert prediction.workers(3) is not prediction.workers(2)
-    before = prediction.workers(2)
-    monkeypatch.setattr(prediction.os, "getpid", lambda: -1)
-    assert prediction.workers(2) is not before
+    assert workers.workers(1) is None
+    assert workers.workers(2) is workers.workers(2)
+    assert workers.workers(3) is not workers.workers(2)
+    before = workers.workers(2)
+    monkeypatch.setattr(workers.os, "getpid", lambda: -1)
+    assert workers.workers(2) is not before
 
 
 def test_wrap_pays_over_the_seam():

@@ -233,6 +233,19 @@ def print_processes(array: np.ndarray, bound: float) -> None:
         print(f"{title:14} {imported:10.2f} {numpy:9.2f} {done:13.2f} {wall:10.2f} {peak:8.0f}")
 
 
+def print_large(bound: float) -> None:
+    """Peak memory and speed of one chunk of a day of hourly global fields, each in a process of its own."""
+    array = (mean(721) + 8 * moving((24, 721, 1440), drift=1.3, lifetime=240)).astype("f4")
+    with tempfile.TemporaryDirectory() as folder:
+        source, data = Path(folder) / "field.npy", Path(folder) / "field.bin"
+        np.save(source, array)
+        data.write_bytes(Pyramid(bound={"abs": bound}).encode(array))
+        for what, path in (("encode", source), ("decode", data)):
+            _, imported, done, _, peak = child(what, path, bound)
+            rate = array.nbytes / 1e6 / (done - imported)
+            print(f"{what} one chunk of 24 x 721 x 1440, new process: {rate:.1f} MB/s, peak {peak:.0f} MB")
+
+
 def cpu() -> str:
     """Name of the processor."""
     try:
@@ -293,6 +306,9 @@ def main() -> None:
     print()
     print_processes(spectral(), 0.1)
     print()
+    if not options.quick:
+        print_large(0.1)
+        print()
     print_networks()
 
 

@@ -1,0 +1,40 @@
+"""The threads that help one call: a pool for each process and size, since none survives a fork.
+
+Beside the pipeline: the kernels of `lattice`, `side` and ONNX Runtime release the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def cores(threads: int | None) -> int:
+    """So many threads, or one for each core this process may use."""
+    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def workers(threads: int) -> ThreadPoolExecutor | None:
+    """Find the pool that helps one thread to be `threads`; no pool survives a fork, so each process has its own."""
+    if threads < 2:
+        return None
+    key = (os.getpid(), threads)
+    if key not in _pools:
+        _pools.setdefault(key, ThreadPoolExecutor(threads - 1, "adiabat"))
+    return _pools[key]
+
+
+def share(tasks: Sequence[Callable[[], None]], threads: int) -> None:
+    """Run tasks on this thread and on its helpers; what a busy helper has not begun is done here."""
+    pool = workers(threads)
+    futures = [] if pool is None else [pool.submit(task) for task in tasks[1::2]]
+    for task in tasks if pool is None else tasks[::2]:
+        task()
+    for future, task in zip(futures, tasks[1::2], strict=False):
+        if future.cancel():
+            task()
+        else:
+            future.result()
