@@ -122,11 +122,18 @@ def part_index(length: int, parity: int, rows: int, *, wrap: bool) -> NDArray[np
 
 @numba.njit(nogil=True, cache=True)
 def pad(part, rows, columns, padded):  # type: ignore[no-untyped-def]
-    """padded[f, r, c] = part[f, rows[r], columns[c]]."""
+    """padded[f, r, c] = part[f, rows[r], columns[c]]; inside, columns follow one another."""
+    inside = part.shape[2]
     for f in range(part.shape[0]):
         for r in range(rows.size):
-            for c in range(columns.size):
-                padded[f, r, c] = part[f, rows[r], columns[c]]
+            source, target = part[f, rows[r]], padded[f, r]
+            middle = target[PAD : PAD + inside]
+            for c in range(inside):
+                middle[c] = source[c]
+            for c in range(PAD):
+                target[c] = source[columns[c]]
+            for c in range(PAD + inside, columns.size):
+                target[c] = source[columns[c]]
 
 
 @numba.njit(inline="always")

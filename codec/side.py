@@ -163,19 +163,24 @@ def combine(  # type: ignore[no-untyped-def]
     decoded, marks, references, statics, weights, spacing, mean, change, activity, first, last
 ):
     """Weighted mean, change and marks of the references on some rows of a lattice; spec section 2."""
-    reach = references.shape[1]
+    reach, width = references.shape[1], mean.shape[2]
     for f in range(mean.shape[0]):
         for i in range(first, last):
-            y = i * spacing
-            for j in range(mean.shape[2]):
-                x, total = j * spacing, np.int64(1) << (WEIGHT_BITS - 1)
-                for k in range(reach):
-                    total += weights[k] * decoded[references[f, k], y, x]
-                for k in range(statics.shape[0]):
-                    total += weights[reach + k] * statics[k, y, x]
-                mean[f, i, j] = min(max(total >> WEIGHT_BITS, -lattice.LIMIT), lattice.LIMIT)
-                change[f, i, j], activity[f, i, j] = 0, 0
-                if reach:
-                    before, after = references[f, 0], references[f, 1]
-                    change[f, i, j] = decoded[after, y, x] - decoded[before, y, x]
-                    activity[f, i, j] = np.int16(marks[before, y, x]) + np.int16(marks[after, y, x])
+            y, total, moved, pulse = i * spacing, mean[f, i], change[f, i], activity[f, i]
+            total[:] = np.int64(1) << (WEIGHT_BITS - 1)
+            for k in range(reach):  # every loop runs along a row, so that it becomes SIMD
+                row, weight = decoded[references[f, k], y, ::spacing], weights[k]
+                for j in range(width):
+                    total[j] += weight * row[j]
+            for k in range(statics.shape[0]):
+                fixed, weight = statics[k, y, ::spacing], weights[reach + k]
+                for j in range(width):
+                    total[j] += weight * fixed[j]
+            for j in range(width):
+                total[j] = min(max(total[j] >> WEIGHT_BITS, -lattice.LIMIT), lattice.LIMIT)
+            moved[:], pulse[:] = 0, 0
+            for k in range(min(reach, 2)):
+                row, marked = decoded[references[f, k], y, ::spacing], marks[references[f, k], y, ::spacing]
+                for j in range(width):
+                    moved[j] += (2 * k - 1) * np.int64(row[j])
+                    pulse[j] += marked[j]
