@@ -16,6 +16,7 @@ All values are int64 in fine units (`bound.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -70,7 +71,7 @@ class Pass:
         """The same of the network that sees references too."""
         return -(-(len(self.table) + CONTEXTS + SIDE_CONTEXTS) // LANES) * LANES
 
-    @property
+    @cached_property
     def taps(self) -> NDArray[np.int64]:
         """Weights of plain cubic interpolation at the stencil, shape (n,), in units of 2**-8."""
         dy, dx = np.abs(self.table[:, 3]), np.abs(self.table[:, 4])

@@ -118,17 +118,14 @@ class Level:
             mean = self.view.mean[here]
             pairs = [(values - mean, self.values), (mean, self.mean), (self.view.change[here], self.change),
                      (self.view.marks[here], self.marks), (symbols, self.symbols)]  # fmt: skip
-        tasks = [partial(self._pad, part, *pair) for pair in pairs]
-        share(tasks, self.threads if values.size > BLOCK else 1)
-
-    def _pad(self, part: int, values: NDArray[Any], padded: NDArray[Any]) -> None:
         if values.size == 0:
-            padded[part] = padded[lattice.C]
+            for _, padded in pairs:
+                padded[part] = padded[lattice.C]
             return
-        row, column = lattice.PARITY[part]
         rows = lattice.part_index(self.height, row, self.rows, wrap=False)
         columns = lattice.part_index(self.width, column, self.columns, wrap=self.wrap)
-        lattice.pad(values, rows, columns, padded[part])
+        tasks = [partial(lattice.pad, source, rows, columns, padded[part]) for source, padded in pairs]
+        share(tasks, self.threads if values.size > BLOCK else 1)
 
 
 class Prediction:

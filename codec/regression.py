@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.order import Order
+from adiabat.codec.order import Group, Order
 from adiabat.codec.side import LATTICES, WEIGHT_BITS, Weights
 from adiabat.codec.target import Fine
 
@@ -71,22 +71,22 @@ def choose(target: Fine, valid: Mask, axes: tuple[int, ...], step: int) -> tuple
             if length < 2 or reach > length:
                 break
             order = Order.along(axes, axis, reach)
-            saved = _saved(target, valid, order, step) - _cost(target.shape, order)
+            groups = order.groups(target.shape[1] * target.shape[2])
+            saved = _saved(target, valid, groups, step) - _cost(target.shape, len(groups), reach)
             if saved > best:
                 best, chosen = saved, (axis, reach)
     return chosen
 
 
-def _cost(shape: tuple[int, ...], order: Order) -> float:
+def _cost(shape: tuple[int, ...], groups: int, reach: int) -> float:
     """Bits a value that the weights of all groups take."""
     lattices = min(LATTICES, max(1, (min(shape[1:]) // LEAST_SIDE).bit_length()))
-    groups = order.groups(shape[1] * shape[2])
-    return WEIGHED * 8 * len(groups) * lattices * (order.reach + 1) / math.prod(shape)
+    return WEIGHED * 8 * groups * lattices * (reach + 1) / math.prod(shape)
 
 
-def _saved(target: Fine, valid: Mask, order: Order, step: int) -> float:
+def _saved(target: Fine, valid: Mask, groups: Sequence[Group], step: int) -> float:
     """Bits a value that references save, by a sample of the last stage's frames."""
-    last = [group for group in order.groups(target.shape[1] * target.shape[2]) if group.distance == 1]
+    last = [group for group in groups if group.distance == 1]
     frames = np.concatenate([group.frames for group in last])
     references = np.concatenate([group.references for group in last])
     some = np.linspace(0, len(frames) - 1, min(len(frames), SAMPLE_FRAMES)).astype(np.intp)
@@ -98,11 +98,12 @@ def _saved(target: Fine, valid: Mask, order: Order, step: int) -> float:
         part = target[number, band]
         return part if valid is None else np.where(valid[number, band], part, np.nan)
 
-    noise = np.random.default_rng(0).uniform(-step / 2, step / 2, pick(frames[:1]).shape[1:])
-    known = [pick(references[some, k]) + np.roll(noise, k, 1) for k in range(order.reach)]
+    sample = pick(frames[some])
+    noise = np.random.default_rng(0).uniform(-step / 2, step / 2, sample.shape[1:])
+    known = [pick(numbers) + np.roll(noise, k, 1) for k, numbers in enumerate(references[some].T)]
     saved = 0.0
     for row in range(LATTICES):
-        samples = _details(pick(frames[some]), None, known, 1 << row)
+        samples = _details(sample, None, known, 1 << row)
         if samples is None:
             break
         variance, floor = float(np.mean(samples[0] ** 2)), step**2 / 12

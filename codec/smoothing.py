@@ -13,7 +13,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, pack, unpack, write_varint
 
 Integers = NDArray[np.int64]
@@ -128,8 +127,6 @@ class Smoothing:
         """
         data = reader.take(reader.varint())
         raw = unpack(data, KINDS * FEATURES) if data else bytes(KINDS * FEATURES)
-        if len(raw) != KINDS * FEATURES:
-            raise CorruptStreamError(f"expected {KINDS * FEATURES} weights, got {len(raw)}")
         return cls(np.frombuffer(raw, np.int8).reshape(KINDS, FEATURES))
 
     @classmethod

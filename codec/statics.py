@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from dataclasses import dataclass
 
@@ -174,14 +173,11 @@ def static_file(field: NDArray[np.floating]) -> bytes:
 
 def add_static(data: bytes) -> str:
     """Keep a static field's file in the cache folder, after checking it; returns its SHA-256."""
-    from adiabat.codec.models import cache_folder
+    from adiabat.codec.models import cache_folder, keep
 
     _read(data)
     digest = hashlib.sha256(data).hexdigest()
-    target = cache_folder() / f"{digest}{SUFFIX}"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.part")
-        partial.write_bytes(data)
-        partial.replace(target)
+    name = f"{digest}{SUFFIX}"
+    if not (cache_folder() / name).exists():
+        keep(name, data)
     return digest

@@ -167,10 +167,11 @@ def decode_frames(
         raise CorruptStreamError("expected a model that sees references, got one of format 1")
     arithmetic, frames = Arithmetic(step, snap, model, cores(threads), taper=plan.taper), Frames.none(shape, statics)
     groups = Order.along(axes, plan.axis, plan.reach).groups(shape[1] * shape[2], version)
-    wanted = {id(group) for group in (groups if only is None else needed(groups, only))}
+    some = needed(groups, only) if only is not None and version > 1 else groups  # version 1 has no lengths to skip by
+    wanted = {id(group) for group in some}
     for group in groups:
         part = Reader(reader.take(reader.varint())) if version > 1 else reader
-        if id(group) in wanted or version == 1:
+        if id(group) in wanted:
             _decode_group(part, _part(valid, group), frames, group, arithmetic, wrap=wrap)
             if version > 1:
                 part.end()

@@ -79,8 +79,9 @@ class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     def __post_init__(self) -> None:
         if self.valid_range is not None:
             object.__setattr__(self, "valid_range", tuple(self.valid_range))
-        object.__setattr__(self, "static", self._pyramid(self.fill_value).static)
-        object.__setattr__(self, "bound", self._pyramid(self.fill_value).bound)  # raises what is wrong with the options
+        codec = self._pyramid(self.fill_value)  # raises what is wrong with the options
+        object.__setattr__(self, "static", codec.static)
+        object.__setattr__(self, "bound", codec.bound)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

@@ -70,3 +70,14 @@ def python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache folder of its own, and nothing in memory."""
+    from adiabat.codec import statics
+
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ADIABAT_MODELS", raising=False)
+    monkeypatch.setattr(statics, "_loaded", {})
+    return tmp_path / "cache"

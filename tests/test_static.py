@@ -19,13 +19,7 @@ LAT = np.linspace(60, 37, 24)
 LON = np.arange(0, 360, 7.5)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache folder of its own, and nothing in memory."""
-    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("ADIABAT_MODELS", raising=False)
-    monkeypatch.setattr(statics, "_loaded", {})
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def height(lat, lon):

@@ -23,14 +23,7 @@ from adiabat.codec.statics import (
     write_statics,
 )
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache folder of its own, and nothing in memory."""
-    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("ADIABAT_MODELS", raising=False)
-    monkeypatch.setattr(statics, "_loaded", {})
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def ground(shape=(12, 20), dtype="f4"):

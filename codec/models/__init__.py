@@ -257,11 +257,16 @@ def add(source: str | os.PathLike[str]) -> Path:
     """
     from adiabat.codec import statics
 
-    path, cache = Path(source), cache_folder()
+    path = Path(source)
     data = path.read_bytes()
     if path.suffix == statics.SUFFIX:
-        return cache / f"{statics.add_static(data)}{statics.SUFFIX}"
-    target = cache / f"{load(data).sha256}{SUFFIX}"
+        return cache_folder() / f"{statics.add_static(data)}{statics.SUFFIX}"
+    return keep(f"{load(data).sha256}{SUFFIX}", data)
+
+
+def keep(name: str, data: bytes) -> Path:
+    """Write a file of the cache folder, whole or not at all."""
+    target = cache_folder() / name
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}.part")
     partial.write_bytes(data)
