@@ -108,10 +108,9 @@ def reading(mask: Mask, symbols: SymbolReader) -> Code:
         def band(part: slice) -> Integers:
             order, starts = _order(prediction, valid, part)
             symbol = np.zeros(part.stop - part.start, np.int64)
-            coded = symbols.read(starts, prediction.region)
-            if coded.size and max(coded.max(), -coded.min()) > limit:
-                raise CorruptStreamError(f"expected symbols up to {limit}, got {max(coded.max(), -coded.min())}")
-            symbol[order] = coded
+            largest = symbols.read(order, starts, prediction.region, symbol)
+            if largest > limit:
+                raise CorruptStreamError(f"expected symbols up to {limit}, got {largest}")
             return symbol
 
         return band

@@ -87,6 +87,26 @@ def to_letters(high: Integers) -> tuple[Integers, NDArray[np.bool_]]:
     return np.where(outside, ESCAPE, high + REACH), outside
 
 
+@numba.njit(nogil=True, cache=True)
+def from_letters(letters, order, symbols):  # type: ignore[no-untyped-def]
+    """Put each letter's symbol where the order says; returns how many of the letters are escapes."""
+    escapes = 0
+    for t in range(letters.size):
+        letter = np.int64(letters[t])
+        symbols[order[t]] = letter - REACH
+        escapes += letter == ESCAPE
+    return escapes
+
+
+@numba.njit(nogil=True, cache=True)
+def largest(symbols):  # type: ignore[no-untyped-def]
+    """The largest magnitude; 0 of none."""
+    size = np.int64(0)
+    for symbol in symbols:
+        size = max(size, abs(symbol))
+    return size
+
+
 class SymbolWriter:
     """Collects residual symbols pass by pass; `payload` codes them all."""
 
@@ -160,30 +180,30 @@ class SymbolReader:
         self._escapes = _read_escapes(payload.take(payload.varint()))
         self._escaped = 0
 
-    def read(self, starts: Integers, region: int) -> Integers:
-        """The symbols of a pass, sorted by context."""
+    def read(self, order: Integers, starts: Integers, region: int, out: Integers) -> int:
+        """Put a pass's symbols, sorted by context, where the order says; returns the largest magnitude in `out`."""
         counts = np.diff(starts)
         ends, decode, substitute = starts.tolist(), self._ans.decode, self._substitute[region]
         letters = np.empty(ends[-1], np.int32)
         for c in np.flatnonzero(counts).tolist():
             letters[ends[c] : ends[c + 1]] = decode(self._tables.model(substitute[_TABLE_OF[c]]), ends[c + 1] - ends[c])
-        symbols = letters.astype(np.int64)
-        symbols -= REACH
-        escaped = letters == ESCAPE
-        if escaped.any():
-            self._unescape(symbols, escaped)
-            if (np.abs(symbols) >> (60 - np.repeat(RAW_BITS, counts))).any():
+        if from_letters(letters, order, out):
+            escaped = letters == ESCAPE
+            values = self._unescape(int(escaped.sum()))
+            if (np.abs(values) >> (60 - np.repeat(RAW_BITS, counts)[escaped])).any():
                 raise CorruptStreamError("expected symbols below 2**60 with their raw bits, got more")
+            out[order[escaped]] = values
         raw = np.frombuffer(self._raw.take(_raw_bytes(counts)), np.uint8)
-        join_raw(symbols, starts, RAW_BITS, raw)
-        return symbols
+        join_raw(out, order, starts, RAW_BITS, raw)
+        return int(largest(out))
 
-    def _unescape(self, part: Integers, where: NDArray[np.bool_]) -> None:
-        until = self._escaped + int(where.sum())
+    def _unescape(self, count: int) -> Integers:
+        until = self._escaped + count
         if until > len(self._escapes):
             raise CorruptStreamError(f"expected {until} escaped symbols, got {len(self._escapes)}")
-        part[where] = self._escapes[self._escaped : until]
+        values = self._escapes[self._escaped : until]
         self._escaped = until
+        return values
 
     def finish(self) -> None:
         """Refuse a payload that holds more than was read."""
@@ -229,8 +249,8 @@ def split_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def join_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
-    """Undo `split_raw`."""
+def join_raw(symbols, order, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
+    """Undo `split_raw`, of symbols that stand where the order says."""
     byte = 0
     for c in range(raw_bits.size):
         bits, position = raw_bits[c], 0
@@ -241,7 +261,7 @@ def join_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
             for bit in range(bits):
                 low |= np.int64((raw[byte + (position >> 3)] >> (position & 7)) & 1) << bit
                 position += 1
-            symbols[t] = (symbols[t] << bits) + low - (np.int64(1) << (bits - 1))
+            symbols[order[t]] = (symbols[order[t]] << bits) + low - (np.int64(1) << (bits - 1))
         byte += (position + 7) >> 3
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,3 +126,8 @@ def needed(groups: list[Group], frames: Integers) -> list[Group]:
             out.append(group)
             wanted.update(group.references.reshape(-1).tolist())
     return out[::-1]
+
+
+def stages(groups: list[Group]) -> list[list[Group]]:
+    """Groups, in the order of coding, in runs of which none waits for another."""
+    return [list(run) for _, run in groupby(groups, key=lambda group: group.distance)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from adiabat.codec import entropy, lattice
 from adiabat.codec.models import Model, Net
 from adiabat.codec.side import View
-from adiabat.codec.side_lattice import gather_side
+from adiabat.codec.stencil import gather
 from adiabat.codec.workers import share, workers
 
 BLOCK = 8192  # targets a worker takes at a time: inputs and activations stay in its second-level cache
@@ -201,18 +201,18 @@ class Prediction:
                 done[number].set()
 
     def _block(self, part: slice) -> None:
-        level, step, size = self.level, self.arithmetic.step, part.stop - part.start
+        level, view, rule, size = self.level, self.level.view, self.rule, part.stop - part.start
         words = np.empty((size, self.inputs // lattice.LANES), np.int64)
         base, scale, octave = np.empty((3, size), np.int64)
         depth = lattice.LEVEL_STEP * min(level.spacing.bit_length() - 1, lattice.LEVEL_TOP)
-        where = (self.height, self.width, part.start, part.stop, words, base, scale)
-        lattice.gather(level.values, level.symbols, self.rule.table, self.net.linear, step, depth, *where, octave)
-        if level.view is not None:
-            view, rule = level.view, self.rule
-            gather_side(
-                level.mean, level.change, level.marks, view.mean, view.change, view.marks, rule.table, rule.taps,
-                (rule.row, rule.column), view.trust, view.distance, *where,
-            )  # fmt: skip
+        side = None if view is None else (
+            level.mean, level.change, level.marks, view.mean, view.change, view.marks,
+            rule.taps, rule.row, rule.column, view.trust, view.distance,
+        )  # fmt: skip
+        gather(
+            level.values, level.symbols, side, rule.table, self.net.linear, self.arithmetic.step, depth,
+            self.height, self.width, part.start, part.stop, words, base, scale, octave,
+        )  # fmt: skip
         inputs = words.astype("<i8", copy=False).view(np.uint8)
         network = self.net.runner()(inputs)
         settle(network, base, scale, octave, self.arithmetic.snap, self.mean[part], self.context[part])

@@ -3,7 +3,7 @@
 Stage of `pyramid`: frames, domain -> **volume** (order, regression, side, coarse_to_fine, smoothing) -> stream.
 Spec: spec/pyramid.md, section 1.
 
-    for each group in the order of coding:
+    for each stage, for each of its groups:                      side by side: groups of a stage know nothing of another
         side    = references and static fields, weighted          encoder: by regression;  decoder: as stored
         decoded = coarse to fine, less the side's mean
         known   = smoothed
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +24,17 @@ from adiabat.codec.entropy import SymbolReader, SymbolWriter
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.models import Model
 from adiabat.codec.octets import Reader, write_varint
-from adiabat.codec.order import Group, Order, needed
+from adiabat.codec.order import Group, Order, needed, stages
 from adiabat.codec.plan import Plan
 from adiabat.codec.prediction import Arithmetic, Integers
 from adiabat.codec.regression import choose, fit
 from adiabat.codec.side import Decoded, Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.target import Fine
-from adiabat.codec.workers import cores
+from adiabat.codec.workers import abreast, cores
 
 COARSEST = 1 << 40  # coarser than any spacing
+Coded = tuple[Integers, NDArray[np.int16]]  # a group's decoded values and clipped symbols
 TAPER = (48, 33, 23, 17, 14, 12)  # what `tune="rmse"` takes of the step, finest lattice first
 
 
@@ -110,19 +112,31 @@ def encode_frames(
     axis, reach = choose(target, valid, axes, step) if model.sees_references else (None, 0)
     arithmetic = Arithmetic(step, snap, model, cores(threads), taper=taper)
     payload, frames = [Plan(axis, reach, taper).write()], Frames.none(target.shape, statics)
-    for group in Order.along(axes, axis, reach).groups(target.shape[1] * target.shape[2]):
-        part, mask, writer = target[group.frames], _part(valid, group), SymbolWriter(model.tables)
-        side, base, first = prepare(part, mask, frames, group, arithmetic)
-        head = (side.weights.write() if side else b"") + _write_base(base, writer)
-        known, symbols = walk(part.shape, first, writing(part, mask, writer), arithmetic, wrap=wrap, side=side)
-        if taper:
-            steps = arithmetic.steps
-            smoothing = Smoothing.fit(known, symbols, part, mask, steps, wrap=wrap)
-            known, head = smoothing.apply(known, symbols, steps, step, wrap=wrap), smoothing.write() + head
-        frames.put(group, known, symbols)
-        data = head + writer.payload()
-        payload += [write_varint(len(data)), data]
+
+    def encode(group: Group) -> tuple[bytes, Coded]:
+        return _encode_group(target[group.frames], _part(valid, group), frames, group, arithmetic, wrap=wrap)
+
+    for stage in stages(Order.along(axes, axis, reach).groups(target.shape[1] * target.shape[2])):
+        coded = abreast([partial(encode, group) for group in stage], arithmetic.threads)
+        for group, (data, known) in zip(stage, coded, strict=True):
+            frames.put(group, *known)
+            payload += [write_varint(len(data)), data]
     return b"".join(payload), frames.decoded
+
+
+def _encode_group(
+    target: NDArray[np.float64], mask: Mask, frames: Frames, group: Group, arithmetic: Arithmetic, *, wrap: bool
+) -> tuple[bytes, Coded]:
+    """Code a group's frames: its bytes, and what `_decode_group` will return."""
+    writer = SymbolWriter(arithmetic.model.tables)
+    side, base, first = prepare(target, mask, frames, group, arithmetic)
+    head = (side.weights.write() if side else b"") + _write_base(base, writer)
+    known, symbols = walk(target.shape, first, writing(target, mask, writer), arithmetic, wrap=wrap, side=side)
+    if arithmetic.taper:
+        steps = arithmetic.steps
+        smoothing = Smoothing.fit(known, symbols, target, mask, steps, wrap=wrap)
+        known, head = smoothing.apply(known, symbols, steps, arithmetic.step, wrap=wrap), smoothing.write() + head
+    return head + writer.payload(), (known, symbols)
 
 
 def prepare(
@@ -168,21 +182,27 @@ def decode_frames(
     arithmetic, frames = Arithmetic(step, snap, model, cores(threads), taper=plan.taper), Frames.none(shape, statics)
     groups = Order.along(axes, plan.axis, plan.reach).groups(shape[1] * shape[2], version)
     some = needed(groups, only) if only is not None and version > 1 else groups  # version 1 has no lengths to skip by
-    wanted = {id(group) for group in some}
-    for group in groups:
-        part = Reader(reader.take(reader.varint())) if version > 1 else reader
-        if id(group) in wanted:
-            _decode_group(part, _part(valid, group), frames, group, arithmetic, wrap=wrap)
-            if version > 1:
-                part.end()
+    parts = {id(group): Reader(reader.take(reader.varint())) if version > 1 else reader for group in groups}
+
+    def decode(group: Group) -> Coded:
+        part = parts[id(group)]
+        known = _decode_group(part, _part(valid, group), frames, group, arithmetic, wrap=wrap)
+        if version > 1:
+            part.end()
+        return known
+
+    for stage in stages(some):
+        decoded = abreast([partial(decode, group) for group in stage], arithmetic.threads if version > 1 else 1)
+        for group, known in zip(stage, decoded, strict=True):
+            frames.put(group, *known)
     reader.end()
     return frames.decoded
 
 
 def _decode_group(
     reader: Reader, mask: Mask, frames: Frames, group: Group, arithmetic: Arithmetic, *, wrap: bool
-) -> None:
-    """Decode a group's frames and note them as known."""
+) -> Coded:
+    """Undo `_encode_group`."""
     side, anchor, shape = frames.side(group), None, (len(group.frames), *frames.decoded.shape[1:])
     smoothing = Smoothing.read(reader) if arithmetic.taper else None
     if side is not None:
@@ -190,15 +210,16 @@ def _decode_group(
         anchor = side.corner()
     context, first = reader.varint(limit=entropy.CONTEXT_COUNT - 1), _read_signed(reader)
     symbols = SymbolReader(arithmetic.model.tables, reader)
-    base = np.concatenate([np.array([first]), symbols.read(_base_starts(context, shape[0] - 1), 0)])
+    base = np.full(shape[0], first)
+    symbols.read(np.arange(1, shape[0]), _base_starts(context, shape[0] - 1), 0, base)
     pixels = _first_pixels(base, arithmetic.at(COARSEST).step, anchor)
     if np.abs(base).max() > lattice.LIMIT or np.abs(pixels).max() > lattice.LIMIT:
         raise CorruptStreamError(f"expected first pixels up to {lattice.LIMIT}, got {np.abs(pixels).max()}")
     known, marks = walk(shape, pixels, reading(mask, symbols), arithmetic, wrap=wrap, side=side)
     if smoothing is not None:
         known = smoothing.apply(known, marks, arithmetic.steps, arithmetic.step, wrap=wrap)
-    frames.put(group, known, marks)
     symbols.finish()
+    return known, marks
 
 
 def _part(valid: Mask, group: Group) -> Mask:

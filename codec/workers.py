@@ -6,8 +6,11 @@ Beside the pipeline: the kernels of `lattice`, `side` and ONNX Runtime release t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -38,3 +41,21 @@ def share(tasks: Sequence[Callable[[], None]], threads: int) -> None:
             task()
         else:
             future.result()
+
+
+def abreast(tasks: Sequence[Callable[[], Result]], threads: int) -> Iterator[Result]:
+    """Results of tasks in their order, as many running side by side as there are threads.
+
+    This thread takes the first of each round, and what a busy helper has not begun; a helper that is done earlier, or
+    has no task, is free for whatever the others `share`.
+    """
+    pool = workers(threads)
+    for start in range(0, len(tasks), threads):
+        first, *others = tasks[start : start + threads]
+        futures = [pool.submit(task) for task in others] if pool else []
+        try:
+            yield first()
+            for future, task in zip(futures, others, strict=True):
+                yield task() if future.cancel() else future.result()
+        finally:
+            wait([future for future in futures if not future.cancel()])

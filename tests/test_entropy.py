@@ -56,8 +56,9 @@ def read(payload, passes, tables=FORMULA):
     source = Reader(payload)
     reader, out = SymbolReader(tables, source), []
     for contexts, _, region in passes:
-        symbols = np.empty(len(contexts), np.int64)
-        symbols[np.argsort(contexts, kind="stable")] = reader.read(starts_of(contexts), region)
+        symbols = np.zeros(len(contexts), np.int64)
+        largest = reader.read(np.argsort(contexts, kind="stable"), starts_of(contexts), region, symbols)
+        assert largest == np.abs(symbols).max(initial=0)
         out.append(symbols.tolist())
     reader.finish()
     source.end()

@@ -101,7 +101,7 @@ def letters(contexts: NDArray[np.uint16], symbols: NDArray[np.int64]) -> tuple[A
 
 
 def _differences(prediction: Prediction, at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Stencil values less centre and slope, at full precision, and the centre: as `lattice.gather` forms them."""
+    """Stencil values less centre and slope, at full precision, and the centre: as `stencil.gather` forms them."""
     table, values = prediction.rule.table, prediction.level.values
     row, j = at // prediction.width, at % prediction.width
     f, i = row // prediction.height, row % prediction.height

@@ -31,7 +31,6 @@ from adiabat.codec import (
     domain,
     entropy,
     frames,
-    lattice,
     loglinear,
     models,
     paths,
@@ -136,8 +135,7 @@ class Stages:
     def measured(self) -> Iterator[None]:
         """Count while inside."""
         places = [
-            ("gather", lattice, "gather"),
-            ("side_lattice.gather_side", prediction, "gather_side"),
+            ("gather", prediction, "gather"),
             ("side.combine", side, "combine"),
             ("regression.fit", volume, "fit"),
             ("regression.choose", volume, "choose"),
