@@ -51,7 +51,7 @@ def walk(
     for spacing in lattice.spacings(height, width):
         now = arithmetic.at(spacing)
         symbols, step = _rescale(symbols, step, now.step), now.step
-        view = side.view(spacing, now.threads) if side else None
+        view = side.view(spacing, known, now.threads) if side else None
         level = Level(shape, spacing, wrap=wrap, view=view, threads=now.threads)
         level.fill(lattice.C, known, symbols)
         finer = np.empty((frames, level.height, level.width), np.int64)

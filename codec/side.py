@@ -114,7 +114,7 @@ class Side:
     """
 
     def __init__(self, decoded: Decoded, marks: NDArray[np.uint8], group: Group, statics: Integers) -> None:
-        self.decoded, self.marks, self.statics = decoded, marks, statics
+        self.decoded, self.marks, self.group, self.statics = decoded, marks, group, statics
         self.references, self.distance = group.references, group.distance
         self.weights = Weights(np.zeros((1, self.columns), np.int8), np.zeros(1, np.uint8))
 
@@ -123,8 +123,8 @@ class Side:
         """Number of weights of a lattice."""
         return int(self.references.shape[1]) + len(self.statics)
 
-    def view(self, spacing: int, threads: int = 1) -> View | None:
-        """The references on the lattice of this spacing; None where they do not help."""
+    def view(self, spacing: int, known: Integers, threads: int = 1) -> View | None:
+        """The references on the lattice of this spacing, `known` being the coarser one; None where they do not help."""
         row = self.weights.row(spacing)
         trust = int(self.weights.trust[row])
         if not trust:
@@ -133,10 +133,10 @@ class Side:
         shape = (len(self.references), rows, columns)
         mean, change, marks = np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape, np.int16)
         weights = self.weights.values[row].astype(np.int64)
-        known = (self.decoded, self.marks, self.references, self.statics, weights, spacing, mean, change, marks)
+        task = self.decoded, self.marks, self.references, self.statics, weights, spacing, mean, change, marks
         bands = 4 if mean.size >= LARGE else 1
         ends = [rows * band // bands for band in range(bands + 1)]
-        share([partial(combine, *known, *pair) for pair in pairwise(ends)], threads)
+        share([partial(combine, *task, *pair) for pair in pairwise(ends)], threads)
         depth = lattice.LEVEL_STEP * min(self.distance.bit_length() - 1, lattice.LEVEL_TOP)
         return View(mean, change, marks, trust, depth)
 
@@ -149,13 +149,12 @@ class Side:
         mean = (total + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
         return np.asarray(np.clip(mean, -lattice.LIMIT, lattice.LIMIT))
 
-    def known(self) -> list[NDArray[Any]]:
-        """Each reference of the group's frames, then each static field: (frames, y, x)."""
-        shape = len(self.references), *self.decoded.shape[1:]
-        columns = [self.references[:, k] for k in range(self.references.shape[1])]
-        # one large frame is not copied
-        frames = [self.decoded[each[0] : each[0] + 1] if len(each) == 1 else self.decoded[each] for each in columns]
-        return [*frames, *(np.broadcast_to(static, shape) for static in self.statics)]
+    def known(self, spacing: int = 1) -> list[NDArray[Any]]:
+        """Each reference of the group's frames, then each static field, on the lattice of this spacing."""
+        here = slice(None, None, spacing), slice(None, None, spacing)
+        frames = [self.decoded[(each, *here)] for each in self.references.T]
+        statics = self.statics[(slice(None), *here)]
+        return [*frames, *(np.broadcast_to(static, (len(self.references), *static.shape)) for static in statics)]
 
 
 @numba.njit(nogil=True, cache=True)

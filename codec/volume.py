@@ -27,7 +27,7 @@ from adiabat.codec.octets import Reader, write_varint
 from adiabat.codec.order import Group, Order, needed, stages
 from adiabat.codec.plan import Plan
 from adiabat.codec.prediction import Arithmetic, Integers
-from adiabat.codec.regression import choose, fit
+from adiabat.codec.regression import Learner, choose
 from adiabat.codec.side import Decoded, Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.target import Fine
@@ -35,6 +35,7 @@ from adiabat.codec.workers import abreast, cores
 
 COARSEST = 1 << 40  # coarser than any spacing
 Coded = tuple[Integers, NDArray[np.int16]]  # a group's decoded values and clipped symbols
+TRIALS = 3  # of the order of a chunk's frames, until what is decoded asks for the same: then it is coded so again
 TAPER = (48, 33, 23, 17, 14, 12)  # what `tune="rmse"` takes of the step, finest lattice first
 
 
@@ -109,19 +110,42 @@ def encode_frames(
         What `decode_frames` will return, by the same arithmetic.
     """
     axes = axes or (len(target),)
-    axis, reach = choose(target, valid, axes, step) if model.sees_references else (None, 0)
     arithmetic = Arithmetic(step, snap, model, cores(threads), taper=taper)
-    payload, frames = [Plan(axis, reach, taper).write()], Frames.none(target.shape, statics)
+
+    def best(frames: Fine | Decoded) -> tuple[int | None, int]:
+        return choose(frames, valid, axes, step) if model.sees_references else (None, 0)
+
+    order = best(target)
+    for _ in range(1 if taper else TRIALS):
+        payload, frames = _encode_ordered(target, valid, Plan(*order, taper), axes, statics, arithmetic, wrap=wrap)
+        order, tried = best(frames.decoded), order
+        if order == tried:
+            break
+    return payload, frames.decoded
+
+
+def _encode_ordered(
+    target: Fine,
+    valid: Mask,
+    plan: Plan,
+    axes: tuple[int, ...],
+    statics: Integers | None,
+    arithmetic: Arithmetic,
+    *,
+    wrap: bool,
+) -> tuple[bytes, Frames]:
+    """Code frames in the order of a plan: the payload, and all that is known then."""
+    payload, frames = [plan.write()], Frames.none(target.shape, statics)
 
     def encode(group: Group) -> tuple[bytes, Coded]:
         return _encode_group(target[group.frames], _part(valid, group), frames, group, arithmetic, wrap=wrap)
 
-    for stage in stages(Order.along(axes, axis, reach).groups(target.shape[1] * target.shape[2])):
+    for stage in stages(Order.along(axes, plan.axis, plan.reach).groups(target.shape[1] * target.shape[2])):
         coded = abreast([partial(encode, group) for group in stage], arithmetic.threads)
         for group, (data, known) in zip(stage, coded, strict=True):
             frames.put(group, *known)
             payload += [write_varint(len(data)), data]
-    return b"".join(payload), frames.decoded
+    return b"".join(payload), frames
 
 
 def _encode_group(
@@ -130,8 +154,9 @@ def _encode_group(
     """Code a group's frames: its bytes, and what `_decode_group` will return."""
     writer = SymbolWriter(arithmetic.model.tables)
     side, base, first = prepare(target, mask, frames, group, arithmetic)
-    head = (side.weights.write() if side else b"") + _write_base(base, writer)
+    start = _write_base(base, writer)
     known, symbols = walk(target.shape, first, writing(target, mask, writer), arithmetic, wrap=wrap, side=side)
+    head = (side.weights.write() if side else b"") + start
     if arithmetic.taper:
         steps = arithmetic.steps
         smoothing = Smoothing.fit(known, symbols, target, mask, steps, wrap=wrap)
@@ -142,11 +167,10 @@ def _encode_group(
 def prepare(
     target: NDArray[np.float64], mask: Mask, frames: Frames, group: Group, arithmetic: Arithmetic
 ) -> tuple[Side | None, Integers, Integers]:
-    """Fit a group's references; with them the symbols of its first pixels, and what those decode to."""
-    side, anchor, step = frames.side(group), None, arithmetic.at(COARSEST).step
-    if side is not None:
-        side.weights = fit(target, mask, side.known())
-        anchor = side.corner()
+    """A group's references, to be weighted on the way; the symbols of its first pixels, and what those decode to."""
+    known, step = frames.side(group), arithmetic.at(COARSEST).step
+    side = None if known is None else Learner(known, mask)
+    anchor = None if side is None else side.corner()
     base = _base_symbols(target, mask, step, anchor)
     return side, base, _first_pixels(base, step, anchor)
 

@@ -40,7 +40,7 @@ from adiabat.codec.frames import Layout
 from adiabat.codec.models import find_model
 from adiabat.codec.octets import Reader, pack, write_varint
 from adiabat.codec.paths import Chunk
-from adiabat.codec.side import Weights
+from adiabat.codec.side import Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.statics import Static, static_file, write_statics
 from adiabat.codec.stream import Stream, describe
@@ -615,7 +615,7 @@ def coded(
     *,
     taper: tuple[int, ...] = (),
     weights: Callable[[int], Weights] | None = None,
-    fitted: bool = False,
+    learned: bool = False,
     smoothed: Array | None = None,
     gains: Sequence[float] = (),
     model: str | None = None,
@@ -626,9 +626,9 @@ def coded(
     chunk = Chunk(layout.frames(array), layout, Bound.parse(bound), tune="rmse" if taper else "bytes", **options)
     forced = {(volume, "choose"): lambda *_: (axis, 0 if axis is None else reach)}
     fixed = len(options.get("statics", ()))
-    if not fitted:
-        forced[volume, "fit"] = lambda target, valid, known: (
-            weights(len(known)) if weights else spread(len(known) - fixed, fixed)
+    if not learned:
+        forced[volume, "Learner"] = lambda side, mask: given(
+            side, weights(side.columns) if weights else spread(side.columns - fixed, fixed)
         )
     if smoothed is not None:
         forced[Smoothing, "fit"] = lambda *_, **__: Smoothing(smoothed)
@@ -639,6 +639,17 @@ def coded(
         for (where, name), function in forced.items():
             stack.enter_context(mock.patch.object(where, name, function))
         return chunk.neural(found)[0].write()
+
+
+def given(side: Side, weights: Weights) -> Side:
+    """Make a side that does not learn."""
+    side.weights = weights
+    return side
+
+
+def one_row(first: int, second: int, trust: int) -> Weights:
+    """Give weights of two references that hold for all lattices."""
+    return Weights(np.array([[first, second]], np.int8), np.array([trust], np.uint8))
 
 
 def spread(references: int, statics: int) -> Weights:
@@ -658,7 +669,10 @@ def orders() -> Iterator[Valid]:
     fine = {"abs": 0.05}
     yield "v2-still", "one frame", coded(smooth((16, 21)), fine)
     yield "v2-frames", "frames that are not ordered", coded(smooth((6, 10, 13)), fine)
-    yield "v2-hourly", "frames in dyadic order, two references", coded(smooth((9, 13, 16)), fine, 0, fitted=True)
+    rows = iter(([0, 0, 0], [0, 0, 0], [27, 19, 46], [25, 26, 66]))  # as adiabat 0.2.0 weighted, stage by stage
+    weighted = coded(smooth((9, 13, 16)), fine, 0, weights=lambda _: one_row(*next(rows)))
+    yield "v2-hourly", "frames in dyadic order, two references", weighted
+    yield "v2-learned", "weights of lattices that differ", coded(rough((9, 40, 48)), fine, 0, learned=True)
     yield "v2-hourly-4", "four references", coded(smooth((6, 12, 20)), fine, 0, 4)
     yield "v2-hourly-8", "eight references, some stood in for", coded(smooth((9, 10, 12)), fine, 0, 8)
     yield "v2-row", "one axis", coded(smooth((1, 31))[0], fine)

@@ -14,6 +14,7 @@ from adiabat.codec.order import Group
 from adiabat.codec.side import LATTICES, Side, Weights, combine
 
 LIMIT = 2**38
+NOTHING = np.empty((0, 0, 0), np.int64)  # what is known of a coarser lattice: weights that are given need it not
 
 
 @quick
@@ -94,8 +95,8 @@ def test_view_and_corner():
     side = side_of(4, 1)
     values = np.random.default_rng(2).integers(-60, 60, (3, 5)).astype(np.int8)
     side.weights = Weights(values, np.array([9, 0, 50], np.uint8))
-    assert side.view(2) is None
-    finest, coarse, coarser = side.view(1), side.view(4), side.view(8)
+    assert side.view(2, NOTHING) is None
+    finest, coarse, coarser = side.view(1, NOTHING), side.view(4, NOTHING), side.view(8, NOTHING)
     assert (finest.mean.shape, coarse.mean.shape, coarser.mean.shape) == ((3, 9, 14), (3, 3, 4), (3, 2, 2))
     assert (finest.trust, coarse.trust, finest.distance) == (9, 50, 14 * 2)
     assert (coarser.mean == coarse.mean[:, ::2, ::2]).all()
@@ -105,8 +106,8 @@ def test_view_and_corner():
     assert side.corner() is None
     still = side_of(0, 1)
     still.weights = Weights(np.array([[64]], np.int8), np.array([127], np.uint8))
-    assert still.view(1).distance == -14
-    assert (still.view(1).mean == still.statics).all()
+    assert still.view(1, NOTHING).distance == -14
+    assert (still.view(1, NOTHING).mean == still.statics).all()
 
 
 def test_known_is_references_then_statics():
@@ -114,4 +115,4 @@ def test_known_is_references_then_statics():
     assert side.columns == len(side.known()) == 6
     for k, known in enumerate(side.known()):
         assert (known == (side.decoded[side.references[:, k]] if k < 4 else side.statics[k - 4])).all()
-    assert side.view(1) is side.corner() is None, "at first nothing helps"
+    assert side.view(1, NOTHING) is side.corner() is None, "at first nothing helps"

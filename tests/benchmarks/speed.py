@@ -35,6 +35,7 @@ from adiabat.codec import (
     models,
     paths,
     prediction,
+    regression,
     side,
     stream,
     volume,
@@ -137,8 +138,8 @@ class Stages:
         places = [
             ("gather", prediction, "gather"),
             ("side.combine", side, "combine"),
-            ("regression.fit", volume, "fit"),
-            ("regression.choose", volume, "choose"),
+            ("regression: weights", regression.Learner, "_fit"),
+            ("regression: order", volume, "choose"),
             ("settle", prediction, "settle"),
             ("rebuild", coarse_to_fine, "rebuild"),
             ("padding", prediction.Level, "fill"),
