@@ -149,7 +149,8 @@ class SymbolWriter:
         counts = np.zeros((REGIONS, TABLES, ALPHABET))
         for region, table, letters in self._groups:
             counts[region, table] += np.bincount(letters, minlength=ALPHABET)
-        cost = counts @ self._tables.code_lengths.T  # (regions, tables, tables)
+        used, cost = counts.any(2), np.zeros((REGIONS, TABLES, TABLES))  # einsum: BLAS's threads would take our cores
+        cost[used] = np.einsum("ik,jk->ij", counts[used], self._tables.code_lengths)
         saved = cost[:, own, own] - cost.min(2)
         substitute = np.where(saved > SUBSTITUTION_BITS, cost.argmin(2), own)
         worth = saved[substitute != own].sum() > 8 * len(_write_substitutions(substitute))

@@ -166,13 +166,13 @@ def static_gains(target: Fine, valid: Mask, statics: NDArray[np.float64]) -> NDA
 
 def solve(samples: NDArray[np.float64]) -> tuple[Integers, float]:
     """Regress the first row of (1 + references, samples) on the others: weights, and the share that they explain."""
-    y, x = samples[0], samples[1:]
-    normal = x @ x.T
-    normal += RIDGE * (np.trace(normal) / len(x) + 1e-9) * np.eye(len(x))
-    weight = np.clip(np.rint(np.linalg.solve(normal, x @ y) * (1 << WEIGHT_BITS)), -127, 127)
-    left = y - (weight / (1 << WEIGHT_BITS)) @ x
-    whole = float(y @ y)
-    return weight.astype(np.int64), max(0.0, 1 - float(left @ left) / whole) if whole > 0 else 0.0
+    moments = np.einsum("ik,jk->ij", samples, samples)  # no BLAS: its threads would take the cores from ours
+    normal, along, whole = moments[1:, 1:], moments[1:, 0], float(moments[0, 0])
+    ridge = RIDGE * (np.trace(normal) / len(normal) + 1e-9) * np.eye(len(normal))
+    weight = np.clip(np.rint(np.linalg.solve(normal + ridge, along) * (1 << WEIGHT_BITS)), -127, 127)
+    share = weight / (1 << WEIGHT_BITS)
+    left = whole - 2 * float(share @ along) + float(share @ normal @ share)
+    return weight.astype(np.int64), max(0.0, 1 - left / whole) if whole > 0 else 0.0
 
 
 def _details(target: NDArray[Any], valid: Mask, known: Sequence[NDArray[Any]]) -> NDArray[np.float64] | None:
