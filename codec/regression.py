@@ -170,9 +170,8 @@ def solve(samples: NDArray[np.float64]) -> tuple[Integers, float]:
     normal, along, whole = moments[1:, 1:], moments[1:, 0], float(moments[0, 0])
     ridge = RIDGE * (np.trace(normal) / len(normal) + 1e-9) * np.eye(len(normal))
     weight = np.clip(np.rint(np.linalg.solve(normal + ridge, along) * (1 << WEIGHT_BITS)), -127, 127)
-    share = weight / (1 << WEIGHT_BITS)
-    left = whole - 2 * float(share @ along) + float(share @ normal @ share)
-    return weight.astype(np.int64), max(0.0, 1 - left / whole) if whole > 0 else 0.0
+    left = samples[0] - np.einsum("k,kj->j", weight / (1 << WEIGHT_BITS), samples[1:])
+    return weight.astype(np.int64), max(0.0, 1 - float(np.einsum("j,j->", left, left)) / whole) if whole > 0 else 0.0
 
 
 def _details(target: NDArray[Any], valid: Mask, known: Sequence[NDArray[Any]]) -> NDArray[np.float64] | None:

@@ -8,7 +8,7 @@ import pytest
 from adiabat.codec.lattice import spacings
 from adiabat.codec.octets import Reader
 from adiabat.codec.order import Group
-from adiabat.codec.regression import FIRST_TRUST, Learner, choose, detail, static_gains
+from adiabat.codec.regression import FIRST_TRUST, Learner, choose, detail, solve, static_gains
 from adiabat.codec.side import Side, Weights
 
 STEP = 64
@@ -155,3 +155,16 @@ def test_static_gains():
     assert holes.tolist() == [4, 0]
     assert static_gains(target[:, :7, :7], None, ground[None, :7, :7]).tolist() == [0]
     assert static_gains(noise(8, 120, 130), None, ground[None]).tolist() == [0], "of no use"
+
+
+@pytest.mark.parametrize("size", [1.0, 1e11])
+def test_no_more_is_explained_than_there_is(size):
+    """Of equal frames all is explained, and not a rounding error more."""
+    for seed in range(20):
+        frame = np.rint(noise(1, 64, 70, seed=seed) / 1e4 * size)
+        samples = np.stack([frame.ravel()] * 5)
+        weight, explained = solve(samples)
+        assert 0.99 < explained <= 1
+        assert abs(weight.sum() - 64) <= 2
+        assert learned(frame, [frame, frame]).trust.max() <= 127
+        assert choose(np.repeat(frame, 9, 0), None, (9,), 1)[0] == 0
