@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+import zarr
 
 from adiabat.formats.errors import RequestError
 
@@ -80,7 +81,7 @@ def _open_options(path: Path, group: str | None) -> dict[str, Any]:
         raise RequestError(f"{path} does not exist")
     if is_zarr(path):
         # Group "" would be the root; None is what xarray wants for it.
-        return {"engine": "zarr", "chunks": None, "group": group}
+        return {"chunks": None, "group": group, **_zarr_options(path, group)}
     if path.is_dir():
         raise RequestError(f"{path} is a folder, but not a Zarr store")
     with path.open("rb") as file:
@@ -92,6 +93,17 @@ def _open_options(path: Path, group: str | None) -> dict[str, Any]:
     if start[:3] == b"CDF" or start == b"\x89HDF\r\n\x1a\n":
         return {"engine": "netcdf4", "group": group}
     raise RequestError(f"{path} is neither NetCDF, GRIB nor Zarr, which are what adiabat reads")
+
+
+def _zarr_options(path: Path, group: str | None) -> dict[str, Any]:
+    """Engine of a store; of factors with a residual, what they stand for is the source, holes included."""
+    from adiabat.formats.low_rank_layout import MARKER, bounds_of
+
+    metadata = path / (group or "") / "zarr.json"
+    if not metadata.is_file() or f'"{MARKER}"' not in metadata.read_text():
+        return {"engine": "zarr"}
+    bounds = bounds_of(zarr.open_group(path, mode="r", path=group or "", use_consolidated=False))
+    return {"engine": "adiabat", "view": "source" if bounds and None not in bounds.values() else None}
 
 
 def _open(path: Path, options: Mapping[str, Any], *, mask_and_scale: Any) -> xr.Dataset:
