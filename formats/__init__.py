@@ -5,8 +5,12 @@
     open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify, take_inventory
      (sources)                 (plan, of policy, chunks, static)    (archive)        (verify, inventory)
 
+    array with holes -> rank_selection -> low_rank.write -> low-rank store -> xarray_backend
+                                          (low_rank_candidates, low_rank_layout)
+
 `compress` is plan and write in one call; the command ``adiabat`` (``cli``) is a thin layer over
-these. xarray and Zarr do the input and output; torch is never imported here.
+these. `adiabat.formats.low_rank` keeps arrays as CP factors. xarray and Zarr do the input and
+output; torch is never imported here.
 """
 
 from adiabat.formats.archive import compress, write

@@ -104,7 +104,7 @@ def write(
     progress: Progress | None = None,
 ) -> None:
     """Write `dataset` as `plan` says; see `compress`."""
-    with _in_place_of(Path(target), overwrite=overwrite) as path:
+    with in_place_of(Path(target), overwrite=overwrite) as path:
         _write_metadata(dataset, plan, path, command)
         keep_statics((file for variable in plan for file in variable.statics), path)
         group = zarr.open_group(path, mode="r+")
@@ -135,7 +135,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _in_place_of(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def in_place_of(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary sibling of `target` that takes its place if the block succeeds."""
     check_target(target, overwrite=overwrite)
     tag = uuid.uuid4().hex[:8]

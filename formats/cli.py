@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -98,6 +98,9 @@ def compress(
         list[str] | None,
         typer.Option(metavar="FILE[:VAR]", help="A field to predict from, such as orography; up to 4."),
     ] = None,
+    codec: Annotated[
+        str, typer.Option(metavar="pyramid|low-rank", help="Try factors and a residual too, where they may take less.")
+    ] = "pyramid",
     group: Group = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -113,6 +116,10 @@ def compress(
 
     if source.resolve() == target.resolve():
         raise RequestError("SRC and DST are the same")
+    if codec not in ("pyramid", "low-rank"):
+        raise RequestError(f"{codec!r} is not a codec: write --codec pyramid or --codec low-rank")
+    if codec == "low-rank" and (static or tune != "bytes"):
+        raise RequestError("--codec low-rank knows neither --static nor --tune rmse")
     check_target(target, overwrite=overwrite)
     bounds = dict(map(parse_variable_bound, bound or ()))
     default = parse_bound(default_bound) if default_bound is not None else None
@@ -121,10 +128,84 @@ def compress(
     with open_source(source, group=group) as dataset:
         plan = make_plan(dataset, bounds=bounds, default_bound=default, chunks=chunks, tune=tune, statics=statics)
         cli_report.print_plan(err, plan, default)
+        if codec == "low-rank" and _compress_low_rank(dataset, plan, target, overwrite=overwrite):
+            return
         total = sum(variable.values for variable in plan)
         with _progress("writing", total) as advance:
             write(dataset, plan, target, overwrite=overwrite, command=_command(), progress=advance)
     cli_report.print_written(out, plan, target)
+
+
+def _compress_low_rank(dataset: Any, plan: list[Any], target: Path, *, overwrite: bool) -> bool:
+    """Write variables as factors where that takes fewer bytes; False, and nothing written, where it never does."""
+    from adiabat.formats.cli_fill import choose_low_rank
+    from adiabat.formats.low_rank_write import write_dataset
+
+    with _progress("fitting", None) as advance:
+        chosen = choose_low_rank(dataset, plan, note=err.print, tick=lambda *_: advance("factors", 1))
+    if not chosen:
+        return False
+    names = {each.name for each in chosen}
+    rest = [variable for variable in plan if variable.name not in names]
+    with _progress("writing", sum(variable.values for variable in rest)) as advance:
+        kept = dataset.drop_vars(names)
+        write_dataset(kept, rest, chosen, target, overwrite=overwrite, command=_command(), progress=advance)
+    cli_report.print_written(out, rest, target)
+    return True
+
+
+@app.command()
+def fill(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="Swaths (a file or a folder), or a gridded file or store.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The store to make, best named ....cp.zarr.")],
+    rank: Annotated[
+        str, typer.Option(metavar="auto|N", help="Components; auto: what fills best under clouds of other days.")
+    ] = "auto",
+    grid: Annotated[float | None, typer.Option(metavar="DEGREES", help="Of swaths: the side of a cell.")] = None,
+    variable: Annotated[str | None, typer.Option(metavar="VAR", help="What to fill, if SRC holds several.")] = None,
+    qa: Annotated[float | None, typer.Option(metavar="0.75", help="Of swaths: the lowest quality to use.")] = None,
+    bound: Annotated[
+        str | None, typer.Option(metavar="abs:X", help="Keep observed cells to it, by a residual.")
+    ] = None,
+    ridge: Annotated[float | None, typer.Option(help="Of the fit; chosen with the rank if not given.")] = None,
+    transform: Annotated[
+        str, typer.Option(metavar="none|log", help="What is modelled: values or logarithms.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    sweeps: Annotated[int, typer.Option(help="Of each fit.")] = 40,
+    group: Group = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fill the holes of SRC by factors of low rank, into the store DST.
+
+    A search for the rank that was stopped goes on where it was: finished scores are kept beside DST until it stands.
+    """
+    from adiabat.formats import cli_fill, low_rank
+    from adiabat.formats.archive import check_target
+    from adiabat.formats.policy import parse_bound
+
+    wanted = cli_fill.read_rank(rank)
+    check_target(target, overwrite=overwrite)
+    options = {"ridge": ridge, "transform": transform, "seed": seed, "sweeps": sweeps}
+    limit = parse_bound(bound) if bound is not None else None
+    journal = cli_fill.journal_of(target)
+    try:
+        cube = cli_fill.open_cube(source, variable=variable, grid=grid, qa=qa, group=group)
+        err.print(cli_fill.introduce(cube))
+        with _progress("fitting", None) as advance:
+            written = low_rank.write(
+                cube, target, rank=wanted, bound=limit, journal=journal, overwrite=overwrite, command=_command(),
+                progress=err.print, tick=lambda *_: advance("factors", 1), **options,
+            )  # fmt: skip
+    except ImportError as error:
+        raise RuntimeError(f"filling needs {error.name}: pip install 'adiabat[fill]'") from error
+    except _StoppedError:
+        if journal.exists():
+            err.print(f"finished scores are kept in {journal}: the same command goes on from there")
+        raise
+    out.print("\n".join(cli_fill.describe(written, target)))
 
 
 @app.command()
@@ -148,7 +229,9 @@ def inspect(store: Store) -> None:
     """Say, for every variable of DST, its codec, bound, ratio, bytes, and what it was predicted from."""
     from adiabat.formats.inventory import take_inventory
 
-    cli_report.print_inventory(out, take_inventory(store))
+    rows = take_inventory(store)
+    cli_report.print_low_rank(out, store)
+    cli_report.print_inventory(out, rows)
 
 
 def _parse_chunk(text: str) -> tuple[str, int]:
@@ -167,7 +250,7 @@ class _StoppedError(Exception):
 
 
 @contextmanager
-def _progress(verb: str, total: int) -> Iterator[Callable[[str, int], None]]:
+def _progress(verb: str, total: int | None) -> Iterator[Callable[[str, int], None]]:
     """Show a bar on the error stream, where that is a terminal; stop only between blocks."""
     asked: list[int] = []
 

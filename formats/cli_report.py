@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,28 @@ def _some(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + rest
 
 
+def print_low_rank(console: Console, store: Path) -> list[str]:
+    """Print the variables that are factors, if there are any, and return their names."""
+    import zarr
+
+    from adiabat.formats.low_rank_layout import low_rank_names
+    from adiabat.formats.low_rank_store import StoredArray
+
+    root = zarr.open_group(store, mode="r", use_consolidated=False)
+    table, names = _table("low rank", "components", "bound", "shape", "MB as float32", "MB written", "ratio"), []
+    for name in low_rank_names(root):
+        stored = StoredArray(root[name])  # type: ignore[arg-type]
+        written = sum(file.stat().st_size for file in (store / name).rglob("*") if file.is_file())
+        dense = 4 * math.prod(stored.shape)
+        bound = "none" if stored.bound is None else format_bound(stored.bound, stored.dims)
+        sizes = f"{dense / 1e6:.3f}", f"{written / 1e6:.3f}", f"{dense / written:.2f}"
+        table.add_row(name, str(stored.rank), bound, _times(stored.shape), *sizes)
+        names.append(name)
+    if names:
+        console.print(table)
+    return names
+
+
 def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) -> None:
     """Print what each planned variable came to, and the whole store."""
     bounds = {variable.name: variable.bound for variable in plan}
@@ -65,9 +88,10 @@ def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) 
         bound = bounds.get(row.name)
         if bound is not None:
             table.add_row(row.name, format_bound(bound, row.dims), _times(row.chunks), *_sizes(row))
-    exact = [row for row in rows if bounds.get(row.name) is None]
     if table.row_count:
         console.print(table)
+    factors = tuple(f"{name}/" for name in print_low_rank(console, target))
+    exact = [row for row in rows if bounds.get(row.name) is None and not row.name.startswith(factors)]
     written = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     for label in dict.fromkeys(file.label for file in statics.values()):
         console.print(f"static field {label} helps {_helped(rows, label)}")

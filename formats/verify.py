@@ -14,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.errors import RequestError
 from adiabat.formats.inventory import codec_bounds
+from adiabat.formats.low_rank_layout import bounds_of
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.policy import Bound, place_bound
-from adiabat.formats.sources.cf import open_source
+from adiabat.formats.sources.cf import is_zarr, open_source
+from adiabat.formats.sources.tropomi import is_swath
 
 Progress = Callable[[str, int], None]
 
@@ -79,10 +82,18 @@ def verify(
     RequestError
         If either cannot be opened.
     """
+    if _low_rank(target) and not is_zarr(Path(source)) and is_swath(source):
+        raise RequestError(f"{source} holds swaths, and {target} a grid: no value of one stands for one of the other")
     with open_source(source, group=group) as original, open_source(target) as store:
         names = [str(name) for name in (*original.data_vars, *original.coords)]
         told = codec_bounds(target)
-        return [_check(name, original, store, told.get(name, "lossless"), progress) for name in names]
+        free = {name for name, bound in _low_rank(target).items() if bound is None}
+        return [
+            VariableCheck(name, "none", None, "was filled without a bound, so there is none to keep")
+            if name in free
+            else _check(name, original, store, told.get(name, "lossless"), progress)
+            for name in names
+        ]
 
 
 def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:
@@ -112,6 +123,14 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
         if progress is not None:
             progress(name, x[region].size)
     return VariableCheck(name, bound, errors, _describe(errors, x) if errors.violations else None, dims)
+
+
+def _low_rank(target: str | Path) -> dict[str, Bound | None]:
+    """Bounds of the variables that are factors; None where no residual corrects them."""
+    if not is_zarr(Path(target)):
+        return {}
+    group = zarr.open(str(target), mode="r", use_consolidated=False)
+    return bounds_of(group) if isinstance(group, zarr.Group) else {}
 
 
 def _chunks_of(stored: xr.DataArray) -> tuple[int, ...]:

@@ -44,3 +44,25 @@ def test_every_module_has_one_name(python):
 def test_import_prints_nothing(python):
     ran = python("import adiabat.codec, adiabat.formats.cli, adiabat.codec.zarr_plugin")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+READ = """
+import json, sys
+import xarray as xr
+xr.open_dataset(sys.argv[1]).t[3].values
+print(json.dumps([0, sorted(sys.modules)]))
+"""
+
+
+def test_reading_factors_needs_no_solver_and_no_network(python, tmp_path):
+    import numpy as np
+    import xarray as xr
+
+    from adiabat.formats import low_rank
+
+    cube = np.add.outer(np.arange(9.0), np.arange(20.0).reshape(4, 5))
+    low_rank.write(xr.DataArray(cube, dims=("time", "lat", "lon"), name="t"), tmp_path / "t.cp.zarr", rank=1)
+    ran = python(READ, tmp_path / "t.cp.zarr")
+    assert ran.returncode == 0, ran.stderr
+    modules = set(json.loads(ran.stdout)[1])
+    assert not {"torch", "onnxruntime", "adiabat.training.cp_als", "adiabat.formats.cli"} & modules

@@ -66,7 +66,8 @@ def test_wheel_names_its_entry_points(wheel):
         name = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
         text = archive.read(name).decode()
     assert "[numcodecs.codecs]\nadiabat.pyramid = " in text
-    assert "[zarr.codecs]\nadiabat.pyramid = " in text
+    assert re.search(r"\[zarr\.codecs\]\nadiabat\.mask = .*\nadiabat\.pyramid = ", text)
+    assert "[xarray.backends]\nadiabat = " in text
     assert "[console_scripts]\nadiabat = " in text
 
 
