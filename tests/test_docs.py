@@ -12,7 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import adiabat.codec
 import adiabat.formats
@@ -76,6 +78,26 @@ def test_volumes_section_from_top_to_bottom(tmp_path, monkeypatch):
     dataset.to_netcdf(tmp_path / "hourly.nc")
     dataset.isel(time=0, drop=True).rename(temperature="z").to_netcdf(tmp_path / "orography.nc")
     (commands,), (block,) = fenced("Volumes", "sh"), fenced("Volumes", "python")
+    run(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
+    run([sys.executable, "-c", block], tmp_path)
+
+
+def test_cubes_section_from_top_to_bottom(tmp_path):
+    """Simulated: a cube of three components, a cloud a day; and a series of two."""
+    rng = np.random.default_rng(0)
+    days, rows, columns = np.arange(60), np.linspace(33, 38, 20), np.linspace(14, 19, 24)
+    y, x = np.meshgrid(np.linspace(-1, 1, 20), np.linspace(-1, 1, 24), indexing="ij")
+    patterns = np.stack([np.exp(-4 * (y**2 + x**2)), x, y])
+    cube = 3 + np.einsum("tk,kij->tij", rng.standard_normal((60, 3)), patterns)
+    cube += 0.1 * rng.standard_normal(cube.shape)
+    for day in cube:
+        day[np.hypot(y - rng.uniform(-1, 1), x - rng.uniform(-1, 1)) < 0.6] = np.nan
+    coordinates = {"time": days, "lat": rows, "lon": columns}
+    for name, values in (("no2", cube), ("ts", 280 + np.einsum("tk,kij->tij", np.ones((60, 3)), patterns))):
+        variable = ("time", "lat", "lon"), values.astype("f4")
+        xr.Dataset({name: variable}, coordinates).to_netcdf(tmp_path / f"{name}.nc")
+    section = "Cubes with holes, and series of low rank"
+    (commands,), (block,) = fenced(section, "sh"), fenced(section, "python")
     run(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
     run([sys.executable, "-c", block], tmp_path)
 
