@@ -76,8 +76,7 @@ class Learner(Side):
         return super().view(spacing, known, threads)
 
     def _fit(self, row: int, known: Integers) -> None:
-        coarser = slice(None), slice(None, None, 2 << row), slice(None, None, 2 << row)
-        valid = None if self.mask is None else self.mask[coarser]
+        valid = None if self.mask is None else self.mask[_lattice(2 << row)]
         samples = _details(known, valid, self.known(2 << row))
         values, trust = self.weights.values, self.weights.trust
         if samples is None:
@@ -132,7 +131,7 @@ def _saved(target: Fine | Decoded, valid: Mask, groups: Sequence[Group], step: i
     known = [pick(numbers) + np.roll(noise, k, 1) for k, numbers in enumerate(references[some].T)]
     saved = 0.0
     for row in range(LATTICES):
-        here = slice(None), slice(None, None, 1 << row), slice(None, None, 1 << row)
+        here = _lattice(1 << row)
         samples = _details(sample[here], None, [frames[here] for frames in known])
         if samples is None:
             break
@@ -152,7 +151,7 @@ def static_gains(target: Fine, valid: Mask, statics: NDArray[np.float64]) -> NDA
     known = [np.broadcast_to(static, frames.shape) for static in statics]
     best = np.zeros(len(statics))
     for row in range(LATTICES):
-        here = slice(None), slice(None, None, 1 << row), slice(None, None, 1 << row)
+        here = _lattice(1 << row)
         samples = _details(frames[here], None if mask is None else mask[here], [static[here] for static in known])
         if samples is None:
             break
@@ -172,6 +171,11 @@ def solve(samples: NDArray[np.float64]) -> tuple[Integers, float]:
     weight = np.clip(np.rint(np.linalg.solve(normal + ridge, along) * (1 << WEIGHT_BITS)), -127, 127)
     left = samples[0] - np.einsum("k,kj->j", weight / (1 << WEIGHT_BITS), samples[1:])
     return weight.astype(np.int64), max(0.0, 1 - float(np.einsum("j,j->", left, left)) / whole) if whole > 0 else 0.0
+
+
+def _lattice(spacing: int) -> tuple[slice, slice, slice]:
+    """Where the pixels of a lattice stand in (frames, y, x)."""
+    return slice(None), slice(None, None, spacing), slice(None, None, spacing)
 
 
 def _details(target: NDArray[Any], valid: Mask, known: Sequence[NDArray[Any]]) -> NDArray[np.float64] | None:

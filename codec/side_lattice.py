@@ -55,7 +55,7 @@ def see(side, table, runs, count, scale, ratio, shift, inverse, base, lanes):  #
     inverse, base: int64 rows of scratch, as `stencil.gather` has them; lanes: uint8 (8 or more, TILE).
     """
     mean, change, marks, whole_mean, whole_change, whole_marks, taps, row, column, trust, distance = side
-    scratch, nearest = np.zeros((3, TILE), np.int64), np.zeros((NEAR + 1, TILE), np.int64)
+    scratch, nearest = np.empty((3, TILE), np.int64), np.empty((NEAR + 1, TILE), np.int64)
     here, bend, lively = scratch[0], scratch[1], scratch[2]
     for which in range(2):
         parts, whole = (mean, whole_mean) if which == 0 else (change, whole_change)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -37,10 +37,7 @@ def share(tasks: Sequence[Callable[[], None]], threads: int) -> None:
     for task in tasks if pool is None else tasks[::2]:
         task()
     for future, task in zip(futures, tasks[1::2], strict=False):
-        if future.cancel():
-            task()
-        else:
-            future.result()
+        _result(future, task)
 
 
 def abreast(tasks: Sequence[Callable[[], Result]], threads: int) -> Iterator[Result]:
@@ -56,6 +53,11 @@ def abreast(tasks: Sequence[Callable[[], Result]], threads: int) -> Iterator[Res
         try:
             yield first()
             for future, task in zip(futures, others, strict=True):
-                yield task() if future.cancel() else future.result()
+                yield _result(future, task)
         finally:
             wait([future for future in futures if not future.cancel()])
+
+
+def _result(future: Future[Result], task: Callable[[], Result]) -> Result:
+    """What a helper made of the task; done here if it has not begun."""
+    return task() if future.cancel() else future.result()

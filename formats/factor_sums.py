@@ -142,7 +142,4 @@ def _values(z: Doubles, anomaly: Anomaly, base: Any, offset: Any) -> Doubles:
     grown = z * np.float64(anomaly.scale)
     grown += offset
     grown = grown + base
-    if anomaly.transform == "none":
-        return np.asarray(grown)
-    above = np.exp(np.maximum(grown, 0))
-    return np.asarray(anomaly.floor * np.where(grown < 0, 1 + grown, above))
+    return anomaly.backward(np.asarray(grown))

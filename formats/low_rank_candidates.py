@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from adiabat.formats.rank_selection import Selection
     from adiabat.training.cp_als import Fit
 
-__all__ = ["FULL_RIDGE", "LIGHTER", "RIDGE", "SEARCHED", "SWEEPS", "WHOLE_RIDGE", "Candidate", "bounded", "unbounded"]
+__all__ = ["FULL_RIDGE", "LIGHTER", "RIDGE", "SEARCHED", "SWEEPS", "WHOLE_RIDGE", "Candidate", "bounded"]
+__all__ += ["silent", "unbounded"]
 
 CODEC = "adiabat.low_rank"
 RIDGE = 30.0  # of a fit to gaps, of a rank that is given
@@ -136,7 +137,7 @@ def bounded(
     """The smallest of Pyramid alone and of factors with a residual, over ranks."""
     from adiabat.training.cp_als import fit
 
-    values, name, note = np.asarray(array.values), str(array.name or "values"), note or _silent
+    values, name, note = np.asarray(array.values), str(array.name or "values"), note or silent
     chunks = chunks or choose_chunks(array)
     best = _alone(array, values, bound, chunks)
     note(f"{name}: Pyramid alone takes {best.written_bytes} bytes")
@@ -197,9 +198,8 @@ def _with_residual(
         about=about,
     )
     stored, target = StoredArray(group, "filled"), group["residual"]
-    for region in blocks(values.shape, chunks, at_once=1):
-        left = values[region] - stored.outer(_indices(region)).astype(np.float64)
-        target[region] = left.astype(target.dtype)  # type: ignore[index, union-attr]
+    for region, x, x_hat in _read_back(stored, values, chunks):
+        target[region] = (x - x_hat).astype(target.dtype)  # type: ignore[index, union-attr]
     if not _holds(StoredArray(group, "source"), values, chunks, bound):
         return None
     return Candidate(name, files_of(memory), small.rank, _rmse(stored, values), _deviation(values), low_rank=True)
@@ -254,9 +254,17 @@ def _inner(values: NDArray[Any], observed: NDArray[np.bool_], bound: float) -> f
     return inner if inner > 0.9 * bound else 0.0
 
 
-def _holds(stored: StoredArray, values: NDArray[Any], chunks: tuple[int, ...], bound: float) -> bool:
+def _read_back(
+    stored: StoredArray, values: NDArray[Any], chunks: tuple[int, ...]
+) -> Iterator[tuple[tuple[slice, ...], NDArray[np.float64], NDArray[np.float64]]]:
+    """Part by part: where, the values there, and what the store gives for them, both in float64."""
     for region in blocks(values.shape, chunks, at_once=1):
-        x, x_hat = values[region].astype(np.float64), stored.outer(_indices(region)).astype(np.float64)
+        x_hat = stored.outer([np.arange(part.start, part.stop) for part in region])
+        yield region, values[region].astype(np.float64), x_hat.astype(np.float64)
+
+
+def _holds(stored: StoredArray, values: NDArray[Any], chunks: tuple[int, ...], bound: float) -> bool:
+    for _, x, x_hat in _read_back(stored, values, chunks):
         finite = np.isfinite(x)
         with np.errstate(invalid="ignore"):
             kept = np.abs(x - x_hat) <= bound
@@ -267,10 +275,8 @@ def _holds(stored: StoredArray, values: NDArray[Any], chunks: tuple[int, ...], b
 
 def _rmse(stored: StoredArray, values: NDArray[Any]) -> float:
     total, count = 0.0, 0
-    for region in blocks(values.shape, stored.chunks, at_once=1):
-        x, x_hat = values[region].astype(np.float64), stored.outer(_indices(region)).astype(np.float64)
-        seen = np.isfinite(x)
-        error = (x - x_hat)[seen]
+    for _, x, x_hat in _read_back(stored, values, stored.chunks):
+        error = (x - x_hat)[np.isfinite(x)]
         total, count = total + float(error @ error), count + error.size
     return math.sqrt(total / max(1, count))
 
@@ -281,10 +287,6 @@ def _deviation(values: NDArray[Any]) -> float:
     )
 
 
-def _indices(region: Sequence[slice]) -> list[NDArray[np.int64]]:
-    return [np.arange(part.start, part.stop) for part in region]
-
-
 def _provenance(bound: Bound, codec: str = CODEC) -> str:
     return json.dumps({"codec": codec, "version": version("adiabat"), "bound": bound})
 
@@ -293,5 +295,5 @@ def _pyramid(bound: float) -> dict[str, Any]:
     return {"name": "adiabat.pyramid", "configuration": {"bound": {"abs": bound}}}
 
 
-def _silent(sentence: str) -> None:
+def silent(sentence: str) -> None:
     """Say nothing."""

@@ -30,6 +30,7 @@ from adiabat.formats.low_rank_candidates import (
     WHOLE_RIDGE,
     Candidate,
     bounded,
+    silent,
     unbounded,
 )
 from adiabat.formats.low_rank_layout import mark
@@ -144,7 +145,7 @@ def write(
     name = str(array.name or "values")
     selection = None
     options: dict[str, Any] = {"transform": transform, "offset": offset, "sweeps": sweeps, "seed": seed}
-    note = progress or _silent
+    note = progress or silent
     if bound is not None:
         ranks = SEARCHED if rank == "auto" else (int(rank),)
         used = FULL_RIDGE if ridge is None else ridge
@@ -278,7 +279,3 @@ def _consolidate(path: Path, names: Sequence[str]) -> None:
     root.pop("consolidated_metadata", None)
     (path / "zarr.json").write_text(json.dumps(root))
     mark(zarr.open_group(path, mode="r+"), names)
-
-
-def _silent(sentence: str) -> None:
-    """Say nothing."""

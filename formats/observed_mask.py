@@ -94,6 +94,23 @@ def _padded(frames: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 @numba.njit(nogil=True, cache=True)
+def _young():  # type: ignore[no-untyped-def]
+    """Two estimates of each context's probability, of 65536, and how many cells it has seen."""
+    estimates = np.full((CONTEXTS, 3), 32768, np.int64)
+    estimates[:, 2] = 0
+    return estimates
+
+
+@numba.njit(nogil=True, cache=True)
+def _context(padded, t, y, x, rows, columns):  # type: ignore[no-untyped-def]
+    """Which neighbours of a cell were observed, a bit for each."""
+    context = np.int64(0)
+    for k in range(rows.size):
+        context |= np.int64(padded[t, y + rows[k], x + columns[k]]) << k
+    return context
+
+
+@numba.njit(nogil=True, cache=True)
 def _adapt(estimates, context, bit):  # type: ignore[no-untyped-def]
     """Move both estimates of a context towards the bit, faster while it is young."""
     seen = estimates[context, 2]
@@ -114,15 +131,12 @@ def _split(estimates, context, low, high):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _encode(padded, rows, columns, out):  # type: ignore[no-untyped-def]
-    estimates = np.full((CONTEXTS, 3), 32768, np.int64)
-    estimates[:, 2] = 0
+    estimates = _young()
     low, high, count = np.int64(0), np.int64(0xFFFFFFFF), 0
     for t in range(padded.shape[0]):
         for y in range(MARGIN, padded.shape[1]):
             for x in range(MARGIN, padded.shape[2] - MARGIN):
-                context = np.int64(0)
-                for k in range(rows.size):
-                    context |= np.int64(padded[t, y + rows[k], x + columns[k]]) << k
+                context = _context(padded, t, y, x, rows, columns)
                 middle = _split(estimates, context, low, high)
                 if padded[t, y, x]:
                     high = middle
@@ -145,17 +159,14 @@ def _encode(padded, rows, columns, out):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _decode(data, rows, columns, padded):  # type: ignore[no-untyped-def]
-    estimates = np.full((CONTEXTS, 3), 32768, np.int64)
-    estimates[:, 2] = 0
+    estimates = _young()
     low, high, at, code = np.int64(0), np.int64(0xFFFFFFFF), 4, np.int64(0)
     for k in range(4):
         code = code << 8 | (np.int64(data[k]) if k < data.size else 0)
     for t in range(padded.shape[0]):
         for y in range(MARGIN, padded.shape[1]):
             for x in range(MARGIN, padded.shape[2] - MARGIN):
-                context = np.int64(0)
-                for k in range(rows.size):
-                    context |= np.int64(padded[t, y + rows[k], x + columns[k]]) << k
+                context = _context(padded, t, y, x, rows, columns)
                 middle = _split(estimates, context, low, high)
                 bit = code <= middle
                 if bit:

@@ -82,12 +82,13 @@ def verify(
     RequestError
         If either cannot be opened.
     """
-    if _low_rank(target) and not is_zarr(Path(source)) and is_swath(source):
+    factors = _low_rank(target)
+    if factors and not is_zarr(Path(source)) and is_swath(source):
         raise RequestError(f"{source} holds swaths, and {target} a grid: no value of one stands for one of the other")
     with open_source(source, group=group) as original, open_source(target) as store:
         names = [str(name) for name in (*original.data_vars, *original.coords)]
         told = codec_bounds(target)
-        free = {name for name, bound in _low_rank(target).items() if bound is None}
+        free = {name for name, bound in factors.items() if bound is None}
         return [
             VariableCheck(name, "none", None, "was filled without a bound, so there is none to keep")
             if name in free

@@ -117,7 +117,7 @@ class Anomaly:
         out = np.empty(anomalies.shape, np.float32)
         for day, anomaly in enumerate(anomalies):
             shift = base if offset is None else base + np.float64(offset[day])
-            out[day] = self._backward(np.asarray(anomaly, np.float64) * self.scale + shift)
+            out[day] = self.backward(np.asarray(anomaly, np.float64) * self.scale + shift)
         return out
 
     def _forward(self, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -127,7 +127,8 @@ class Anomaly:
         over = x / self.floor
         return np.asarray(np.where(over < 1, over - 1, np.log(np.maximum(over, 1))))
 
-    def _backward(self, transformed: NDArray[np.float64]) -> NDArray[np.float64]:
+    def backward(self, transformed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo the transform alone."""
         if self.transform == "none":
             return transformed
         grown = np.exp(np.maximum(transformed, 0))

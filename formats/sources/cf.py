@@ -76,6 +76,15 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
+def file_kind(path: Path) -> str | None:
+    """``NetCDF`` or ``GRIB``, by a file's first bytes; None for anything else."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:3] == b"CDF" or start == b"\x89HDF\r\n\x1a\n":
+        return "NetCDF"
+    return "GRIB" if start[:4] == b"GRIB" else None
+
+
 def _open_options(path: Path, group: str | None) -> dict[str, Any]:
     if not path.exists():
         raise RequestError(f"{path} does not exist")
@@ -84,13 +93,12 @@ def _open_options(path: Path, group: str | None) -> dict[str, Any]:
         return {"chunks": None, "group": group, **_zarr_options(path, group)}
     if path.is_dir():
         raise RequestError(f"{path} is a folder, but not a Zarr store")
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start[:4] == b"GRIB":
+    kind = file_kind(path)
+    if kind == "GRIB":
         if group is not None:
             raise RequestError("GRIB files have no groups: leave --group out")
         return {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}
-    if start[:3] == b"CDF" or start == b"\x89HDF\r\n\x1a\n":
+    if kind == "NetCDF":
         return {"engine": "netcdf4", "group": group}
     raise RequestError(f"{path} is neither NetCDF, GRIB nor Zarr, which are what adiabat reads")
 

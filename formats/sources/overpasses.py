@@ -19,6 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.sources.cf import file_kind
 
 SUFFIXES = (".nc", ".nc4", ".h5")
 _NOT_FIELDS = ("latitude", "longitude", "precision", "time", "angle", "bounds", "validity", "qa_value", "uncertainty")
@@ -68,7 +69,7 @@ def is_swath(path: str | Path) -> bool:
     path = Path(path)
     if path.is_dir():
         return any(is_swath(file) for file in _files(path))
-    if not _is_hdf(path):
+    if not path.is_file() or file_kind(path) != "NetCDF":
         return False
     with _open(path) as file:
         return _kind(file) is not None
@@ -94,14 +95,6 @@ def orbits(source: str | Path, variable: str | None = None) -> Iterator[Orbit]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-
-
-def _is_hdf(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(8)
-    return start[:3] == b"CDF" or start == b"\x89HDF\r\n\x1a\n"
 
 
 @contextmanager
@@ -143,7 +136,7 @@ def passes_of(source: Path) -> list[Pass]:
     if not source.exists():
         raise RequestError(f"{source} does not exist")
     paths = _files(source) if source.is_dir() else [source]
-    if source.is_file() and not _is_hdf(source):
+    if source.is_file() and file_kind(source) != "NetCDF":
         raise RequestError(f"{source} is not NetCDF, which is what swaths are read from")
     found: list[Pass] = []
     for path in paths:

@@ -62,9 +62,10 @@ def to_cube(
     threshold = _threshold(qa, name)
     north, east, spacing = _extent(passes, name)
     cells = Cells.covering(north, east, grid or _usual(spacing))
+    laid = (read(file, one, name) for one, file in opened(passes))
     fields, days = [], []
     attrs: dict[str, object] = {}
-    for day, of_day in groupby(orbits(source, name), lambda orbit: orbit.time.astype("datetime64[D]")):
+    for day, of_day in groupby(laid, lambda orbit: orbit.time.astype("datetime64[D]")):
         raster = Raster(cells)
         for orbit in of_day:
             if qa is not None and orbit.qa is None:
