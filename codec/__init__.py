@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adiabat.codec.context import ChunkContext
+    from adiabat.codec.description import describe
     from adiabat.codec.errors import (
         AdiabatError,
         BoundError,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         UnsupportedVersionError,
     )
     from adiabat.codec.pyramid import Pyramid
-    from adiabat.codec.stream import describe
 
 __all__ = [
     "AdiabatError",
@@ -44,7 +44,7 @@ __all__ = [
     "describe",
 ]
 
-_HOMES = {"ChunkContext": "context", "Pyramid": "pyramid", "describe": "stream"}
+_HOMES = {"ChunkContext": "context", "Pyramid": "pyramid", "describe": "description"}
 
 
 def __getattr__(name: str) -> object:

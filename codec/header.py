@@ -1,6 +1,6 @@
-"""The header of a stream: what it says, as bytes, in both versions.
+"""The header of a stream: what it says, as bytes, in all versions.
 
-Part of `stream`. A name that came with version 2 means nothing in version 1. Spec: `spec/stream.md`, "Header".
+Part of `stream`. A name that came with a version means nothing in those before. Spec: `spec/stream.md`, "Header".
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from adiabat.codec.octets import Reader, write_varint
 if TYPE_CHECKING:
     from adiabat.codec.stream import Stream
 
-__all__ = ["MAX_DIMENSIONS", "MAX_ELEMENTS", "NEW", "PATHS", "pick", "read_header", "write_header"]
+__all__ = ["MAX_DIMENSIONS", "MAX_ELEMENTS", "MODEL_BYTES", "NEW", "PATHS", "pick", "read_header", "write_header"]
 
 MAX_ELEMENTS = 2**31  # of one chunk; zero-length axes count as one
 MAX_DIMENSIONS = 32
 MAX_STEPS = 2**31 - 1  # of an integer bound
 
-PATHS = ("raw", "constant", "classical", "neural")
-BOUNDS = ("lossless", "abs", "rel", "profile")
+PATHS = ("raw", "constant", "classical", "neural", "latent")
+BOUNDS = ("lossless", "abs", "rel", "profile", "unbounded")
+UNSIZED = ("lossless", "unbounded")
 DTYPES = {1: "f2", 2: "f4", 3: "f8"}
-DOMAINS = {"none": "", "abs": "d", "lattice": "ddv", "ordered": "", "log": "v", "profile": "v"}  # d: float64, v: varint
+DOMAINS = {"none": "", "abs": "d", "lattice": "ddv", "ordered": "", "log": "v", "profile": "v"}
+DOMAINS |= {"latent": "ff"}  # d: float64, f: float32, v: varint
+MODEL_BYTES = {"neural": 32, "latent": 8}  # of a model's SHA-256, by path: at ratios of 1000 each byte counts
 FORTRAN, WRAP, LOWEST, HIGHEST = 1, 2, 4, 8  # flag bits; the others are reserved and zero
-NEW = frozenset({"profile", "bounds", "static"})  # bounds, domains and sections that version 2 brought
+NEW = {"profile": 2, "bounds": 2, "static": 2, "latent": 3, "unbounded": 3, "residual": 3}  # names by their version
 
 
 def write_header(stream: Stream) -> bytes:
@@ -41,7 +44,7 @@ def write_header(stream: Stream) -> bytes:
     out = bytes([PATHS.index(stream.path), flags, code, len(stream.shape)]) + b"".join(map(write_varint, stream.shape))
     out += _write_bound(*stream.bound) + bytes([list(DOMAINS).index(str(name))])
     for kind, value in zip(DOMAINS[str(name)], parameters, strict=True):
-        out += struct.pack("<d", value) if kind == "d" else write_varint(int(value))
+        out += write_varint(int(value)) if kind == "v" else struct.pack(f"<{kind}", value)
     out += b"".join(struct.pack("<d", end) for end in stream.valid_range if end is not None)
     return out + (stream.model or b"")
 
@@ -51,7 +54,7 @@ def _write_bound(kind: str, size: float) -> bytes:
     head = bytes([BOUNDS.index(kind)])
     if kind == "profile":
         return head + bytes([int(size)])
-    return head if kind == "lossless" else head + struct.pack("<d", size)
+    return head if kind in UNSIZED else head + struct.pack("<d", size)
 
 
 def read_header(reader: Reader, version: int) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def read_header(reader: Reader, version: int) -> dict[str, Any]:
     bound = _read_bound(reader, version)
     domain = pick(tuple(DOMAINS), reader.u8(), "domain", version)
     kinds = DOMAINS[domain]
-    parameters = [reader.f64() if kind == "d" else reader.varint(MAX_STEPS) for kind in kinds]
+    parameters = [_parameter(reader, kind) for kind in kinds]
     if kinds.startswith("d"):
         _positive(float(parameters[0]))
     low = reader.f64() if flags & LOWEST else None
@@ -81,22 +84,28 @@ def read_header(reader: Reader, version: int) -> dict[str, Any]:
         "domain": (domain, *parameters),
         "wrap": bool(flags & WRAP),
         "valid_range": (low, high),
-        "model": reader.take(32) if path == "neural" else None,
+        "model": reader.take(MODEL_BYTES[path]) if path in MODEL_BYTES else None,
         "version": version,
     }
+
+
+def _parameter(reader: Reader, kind: str) -> float | int:
+    if kind == "v":
+        return reader.varint(MAX_STEPS)
+    return reader.f64() if kind == "d" else reader.f32()
 
 
 def _read_bound(reader: Reader, version: int) -> tuple[str, float]:
     kind = pick(BOUNDS, reader.u8(), "bound", version)
     if kind == "profile":
         return kind, reader.u8()
-    return kind, _positive(reader.f64()) if kind != "lossless" else 0.0
+    return kind, _positive(reader.f64()) if kind not in UNSIZED else 0.0
 
 
 def pick(names: Sequence[str] | Mapping[int, str], code: int, what: str, version: int) -> str:
     """Return the name of a code; CorruptStreamError where the version has none."""
     pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
-    known = {number: name for number, name in pairs if version > 1 or name not in NEW}
+    known = {number: name for number, name in pairs if version >= NEW.get(name, 1)}
     if code not in known:
         raise CorruptStreamError(f"expected a {what} of {known}, got {code}")
     return known[code]

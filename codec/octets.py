@@ -101,6 +101,13 @@ class Reader:
             raise CorruptStreamError(f"expected a finite number, got {number}")
         return number
 
+    def f32(self) -> float:
+        """Read one finite little-endian float32."""
+        number = float(struct.unpack("<f", self.take(4))[0])
+        if not math.isfinite(number):
+            raise CorruptStreamError(f"expected a finite number, got {number}")
+        return number
+
     def varint(self, limit: int = 2**63 - 1) -> int:
         """Read one LEB128 integer of at most `limit`, in its shortest form."""
         number = 0

@@ -1,6 +1,6 @@
 """The bytes of one chunk: header, sections, checksum.
 
-Last stage of encoding and first of decoding; `header` has the header. Only `describe` looks into a section. Every
+Last stage of encoding and first of decoding; `header` has the header. Every
 length, limit and the checksum are looked at before anything is allocated. Spec: `spec/stream.md`.
 """
 
@@ -14,24 +14,36 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from adiabat.codec.bound_profile import Profile
 from adiabat.codec.errors import (
     CorruptStreamError,
     TruncatedStreamError,
     UnsupportedVersionError,
 )
-from adiabat.codec.header import MAX_DIMENSIONS, MAX_ELEMENTS, NEW, PATHS, pick, read_header, write_header
+from adiabat.codec.header import (
+    MAX_DIMENSIONS,
+    MAX_ELEMENTS,
+    MODEL_BYTES,
+    NEW,
+    PATHS,
+    pick,
+    read_header,
+    write_header,
+)
 from adiabat.codec.octets import Reader, write_varint
 
-__all__ = ["MAX_ELEMENTS", "Stream", "describe", "element_count"]
+__all__ = ["MAX_ELEMENTS", "Stream", "element_count"]
 
 MAGIC = b"ADBT"
-VERSIONS = (1, 2)  # that are read; the last is written
+VERSIONS = (1, 2, 3)  # that are read
+OF_PATH = -1  # the version that a path is written in: 2, or 3 for the latent one
+WRITTEN, WRITTEN_LATENT = 2, 3  # the first that has all a stream may need: readers of old versions go on reading
 ELEMENTS_PER_BYTE = 2**16  # a predicted chunk announces at most this many elements for each of its bytes
 SHAVES = range(1, 53)  # of a domain "profile"
 
-CODECS = {1: "adiabat.pyramid"}
+CODECS = {1: "adiabat.pyramid", 2: "adiabat.hyperprior", 3: "adiabat.vq"}
 SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low_words", 5: "payload", 6: "bounds", 7: "static"}
+SECTIONS |= {8: "residual"}
+PREDICTED = ("classical", "neural", "latent")
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Stream:
     Parameters
     ----------
     path : str
-        One of "raw", "constant", "classical", "neural".
+        One of "raw", "constant", "classical", "neural", and "latent" of the latent codecs.
     dtype : numpy dtype
         float16, float32 or float64 in either byte order.
     shape : tuple of int
@@ -49,19 +61,23 @@ class Stream:
     fortran : bool
         Whether the array lay in Fortran order.
     bound : tuple of str and float
-        ("lossless", 0.0), ("abs", x), ("rel", r) or ("profile", axis), whose bounds stand in section "bounds".
+        ("lossless", 0.0), ("abs", x), ("rel", r) or ("profile", axis), whose bounds stand in section "bounds"; of a
+        latent path ("unbounded", 0.0), or ("abs", x) with a section "residual".
     domain : tuple
-        Its name and parameters, e.g. ("abs", unit); ("none",) for raw and constant.
+        Its name and parameters, e.g. ("abs", unit); ("none",) for raw and constant; ("latent", centre, scale), two
+        numbers of float32, for latent.
     wrap : bool
         Whether the last axis closes on itself.
     valid_range : tuple of two (float or None)
         Decoded values are clipped to it, inclusive.
     model : bytes or None
-        SHA-256 of the model, 32 bytes, for the neural path only.
+        SHA-256 of the model, 32 bytes, for the neural path; its first 8 for the latent one, which keeps no more.
     sections : mapping of str to bytes
-        "payload" always; "mask", "signs", "exceptions", "low_words", "bounds", "static" where needed.
-    version : int
-        2 as written; 1 as written before, without profiles and with another neural payload.
+        "payload" always; "mask", "signs", "exceptions", "low_words", "bounds", "static", "residual" where needed.
+    version : int, optional
+        2 as written, 3 for the latent path; 1 as written before, without profiles and with another neural payload.
+    codec : str
+        Whose stream it is; one of the latent codecs for the latent path.
 
     Raises
     ------
@@ -89,28 +105,35 @@ class Stream:
     valid_range: tuple[float | None, float | None] = (None, None)
     model: bytes | None = None
     sections: Mapping[str, bytes] = field(default_factory=dict)
-    version: int = VERSIONS[-1]
+    version: int = OF_PATH
+    codec: str = CODECS[1]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        latent = self.path == "latent"
+        if self.version == OF_PATH:
+            object.__setattr__(self, "version", WRITTEN_LATENT if latent else WRITTEN)
+        if latent and self.model is not None:
+            object.__setattr__(self, "model", self.model[: MODEL_BYTES["latent"]])
         for problem in self._problems():
             raise ValueError(problem)
 
     def _problems(self) -> list[str]:
-        return [message for message, good in {**self._tests(), **self._tests_of_version_2()}.items() if not good]
+        tests = {**self._tests(), **self._tests_of_version_2(), **self._tests_of_version_3()}
+        return [message for message, good in tests.items() if not good]
 
     def _tests(self) -> dict[str, bool]:
         """What must hold, by what to say where it does not."""
         low, high = self.valid_range
-        predicted = self.path in ("classical", "neural")
+        predicted = self.path in PREDICTED
         name = str(self.domain[0])
         return {
             f"expected a path of {PATHS}, got {self.path!r}": self.path in PATHS,
             f"expected at most {MAX_DIMENSIONS} dimensions, got {len(self.shape)}": len(self.shape) <= MAX_DIMENSIONS,
             f"expected at most 2**31 elements, got shape {self.shape}": element_count(self.shape) <= MAX_ELEMENTS,
             f"expected a domain for path {self.path}, got {name}": predicted == (name != "none"),
-            f"expected a 32-byte model hash for the neural path only, got {self.model!r}": (
-                (self.path == "neural") == (self.model is not None) and len(self.model or bytes(32)) == 32
+            f"expected a model hash of {MODEL_BYTES} bytes by path, got {self.model!r}": (
+                len(self.model or b"") == MODEL_BYTES.get(self.path, 0)
             ),
             f"expected lowest <= highest, got {self.valid_range}": low is None or high is None or low <= high,
             f"expected a valid range of {self.dtype} numbers, got {self.valid_range}": all(
@@ -128,11 +151,11 @@ class Stream:
     def _tests_of_version_2(self) -> dict[str, bool]:
         """The same of the version, and of what came with version 2."""
         (kind, place), (name, *parameters), sections = self.bound, self.domain, list(self.sections)
-        newer = sorted(NEW & {kind, str(name), *sections})
+        newer = sorted(each for each in {kind, str(name), self.path, *sections} if NEW.get(each, 1) > self.version)
         profile = kind == "profile"
         return {
             f"expected a version of {VERSIONS}, got {self.version}": self.version in VERSIONS,
-            f"expected nothing newer than version {self.version}, got {newer}": self.version > 1 or not newer,
+            f"expected nothing newer than version {self.version}, got {newer}": not newer,
             f"expected bound, domain and section of a profile together, got {kind}, {name}, {sections}": (
                 profile == (name == "profile") == ("bounds" in sections)
             ),
@@ -144,8 +167,28 @@ class Stream:
             ),
         }
 
+    def _tests_of_version_3(self) -> dict[str, bool]:
+        """The same of what came with version 3: the latent path."""
+        latent, bound = self.path == "latent", self.bound[0]
+        return {
+            f"expected the latent path of a latent codec, got {self.path} of {self.codec}": (
+                self.codec in CODECS.values() and latent == (self.codec != CODECS[1])
+            ),
+            f"expected version {WRITTEN_LATENT} for the latent path only, got {self.version}": (
+                latent == (self.version == WRITTEN_LATENT)
+            ),
+            f"expected domain latent for the latent path only, got {self.domain}": (
+                latent == (self.domain[0] == "latent")
+            ),
+            f"expected a bound where a latent path has a residual, else none, got {bound}": (
+                bound == ("abs" if "residual" in self.sections else "unbounded") if latent else bound != "unbounded"
+            ),
+        }
+
     def _allowed(self) -> set[str]:
         """Return the sections that mean something here."""
+        if self.path == "latent":
+            return {"payload", "mask", "residual"}
         allowed = {"payload"} if self.path == "raw" else {"payload", "mask"}
         if self.path in ("classical", "neural"):
             allowed.add("exceptions")
@@ -166,7 +209,8 @@ class Stream:
         body += bytes([len(names)]) + b"".join(bytes([c]) + write_varint(len(self.sections[n])) for c, n in names)
         parts = [body, *(self.sections[name] for _, name in names)]
         size = sum(map(len, parts)) + 4
-        whole = b"".join([MAGIC, bytes([self.version, 1]), write_varint(size), *parts])
+        codec = next(code for code, name in CODECS.items() if name == self.codec)
+        whole = b"".join([MAGIC, bytes([self.version, codec]), write_varint(size), *parts])
         return whole + struct.pack("<I", zlib.crc32(whole))
 
     @classmethod
@@ -175,11 +219,11 @@ class Stream:
         reader = Reader(_checked_body(data))
         version = data[4]
         try:
-            stream = cls(**read_header(reader, version), sections=_read_sections(reader, version))
+            header = read_header(reader, version)
+            stream = cls(**header, sections=_read_sections(reader, version), codec=CODECS[data[5]])
         except ValueError as problem:
             raise CorruptStreamError(str(problem)) from None
-        predicted = stream.path in ("classical", "neural")
-        if predicted and element_count(stream.shape) > ELEMENTS_PER_BYTE * len(data):
+        if stream.path in PREDICTED and element_count(stream.shape) > ELEMENTS_PER_BYTE * len(data):
             raise CorruptStreamError(f"expected at most 65536 elements a byte, got {stream.shape} in {len(data)} bytes")
         return stream
 
@@ -231,48 +275,3 @@ def _read_sections(reader: Reader, version: int) -> dict[str, bytes]:
     sections = {SECTIONS[code]: reader.take(size) for code, size in table}
     reader.end()
     return sections
-
-
-def describe(data: bytes) -> dict[str, object]:
-    """Tell what a stream holds without decoding it.
-
-    Returns
-    -------
-    dict
-        Of JSON types: codec, version, path, dtype, order, shape, bound, domain, wrap, valid_range,
-        model (SHA-256 in hex or None), sections (bytes of each) and bytes (of all).
-
-    Raises
-    ------
-    TruncatedStreamError, CorruptStreamError, UnsupportedVersionError
-
-    Examples
-    --------
-    >>> data = Stream("constant", "<f4", (2, 3), sections={"payload": bytes(4)}).write()
-    >>> describe(data)["path"], describe(data)["sections"]
-    ('constant', {'payload': 4})
-    """
-    stream = Stream.read(data)
-    return {
-        "codec": CODECS[data[5]],
-        "version": stream.version,
-        "path": stream.path,
-        "dtype": np.dtype(stream.dtype).str,
-        "order": "F" if stream.fortran else "C",
-        "shape": list(stream.shape),
-        "bound": _describe_bound(stream),
-        "domain": list(stream.domain),
-        "wrap": stream.wrap,
-        "valid_range": list(stream.valid_range),
-        "model": None if stream.model is None else stream.model.hex(),
-        "sections": {name: len(part) for name, part in stream.sections.items()},
-        "bytes": len(data),
-    }
-
-
-def _describe_bound(stream: Stream) -> object:
-    """Return the bound as a codec's configuration has it."""
-    kind, size = stream.bound
-    if kind == "profile":
-        return Profile.read(stream.sections["bounds"], stream.shape, int(size)).config()
-    return kind if kind == "lossless" else {kind: size}

@@ -18,9 +18,10 @@ from adiabat.codec import (
     Pyramid,
     TruncatedStreamError,
     UnsupportedVersionError,
+    describe,
 )
 from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write_varint
-from adiabat.codec.stream import Stream, describe
+from adiabat.codec.stream import Stream
 
 CONSTANT = Stream("constant", "<f4", (2, 3), sections={"payload": bytes(4)})
 PROFILE = Stream(
@@ -123,7 +124,7 @@ def test_forged_headers_are_refused(at, byte):
 
 def test_newer_versions_are_refused_with_advice():
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
-        Stream.read(forge(CONSTANT.write(), 4, 3))
+        Stream.read(forge(CONSTANT.write(), 4, 4))
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
         Stream.read(forge(CONSTANT.write(), 4, 0))
 

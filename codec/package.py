@@ -1,0 +1,242 @@
+"""Model packages of all codecs: one zip file each, found by its SHA-256.
+
+A package holds `manifest.json`, ONNX graphs, integers as `.npy` and frequency tables (spec/model.md); its name in a
+stream is the SHA-256 of the file, or the first bytes of it. Packages are looked for, in this order, in the folders of
+ADIABAT_MODELS, in the wheel (`models`) and in the user's cache, where `add` puts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+import zipfile
+import zlib
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
+
+SUFFIX = ".zip"
+STORE_FOLDER = ".adiabat"  # of a store, for models and static fields that its readers need
+SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
+# Who reads a package of each kind, and so says whether it is one.
+KINDS = {
+    "pyramid": "adiabat.codec.models",
+    "hyperprior": "adiabat.codec.hyperprior_model",
+    "vq": "adiabat.codec.vq_model",
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package as it lies on disk, of any kind of codec.
+
+    Attributes
+    ----------
+    sha256 : str
+        Hash of the file, in hexadecimal.
+    manifest : dict
+        Its `manifest.json`; "kind" names the codec, "pyramid" where it does not say.
+    parts : dict of str to bytes
+        All files of the archive.
+    """
+
+    sha256: str
+    manifest: dict[str, Any]
+    parts: dict[str, bytes]
+
+    @property
+    def kind(self) -> str:
+        """Whose package it is."""
+        return str(self.manifest.get("kind", "pyramid"))
+
+    def array(self, name: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
+        """One of its parts as an array of this dtype and so many axes."""
+        array = np.load(io.BytesIO(self.parts[name]), allow_pickle=False)
+        if array.dtype != np.dtype(dtype) or array.ndim != axes:
+            raise ValueError(f"{name}: expected {np.dtype(dtype)} of {axes} axes, got {array.dtype} of {array.ndim}")
+        return np.asarray(array)
+
+
+# What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,  # a part that needs a password
+    NotImplementedError,
+)
+
+
+def unpack(data: bytes) -> Package:
+    """Read a package from its bytes.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is none, or too large.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            if len(data) > SIZE_LIMIT or unpacked > SIZE_LIMIT:
+                raise ValueError(f"expected at most {SIZE_LIMIT} bytes, got {len(data)}, {unpacked} unpacked")
+            parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+        manifest = json.loads(parts["manifest.json"])
+        if not isinstance(manifest, dict):
+            raise ValueError("manifest.json is no object")
+    except BROKEN as error:
+        raise broken(error) from error
+    return Package(hashlib.sha256(data).hexdigest(), manifest, parts)
+
+
+def broken(error: Exception) -> ModelMismatchError:
+    """What to say of a package whose bytes raised this."""
+    problem = str(error).strip().partition("\n")[0] or type(error).__name__
+    return ModelMismatchError(f"not a model package: {problem}")
+
+
+def check(data: bytes) -> Package:
+    """Unpack a package and have the codec that it is for read all of it."""
+    package = unpack(data)
+    if package.kind not in KINDS:
+        raise ModelMismatchError(f"expected a model package of a kind of {list(KINDS)}, got {package.kind!r}")
+    import_module(KINDS[package.kind]).load(data)
+    return package
+
+
+def cache_folder() -> Path:
+    """Where `add` keeps packages: ADIABAT_CACHE, or adiabat/models in the user's cache folder."""
+    explicit = os.environ.get("ADIABAT_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(explicit) if explicit else home / "adiabat" / "models"
+
+
+def folders() -> list[Path]:
+    """Folders that are searched, first hit wins."""
+    named = [Path(part) for part in os.environ.get("ADIABAT_MODELS", "").split(os.pathsep) if part]
+    return [*named, Path(__file__).parent / "models", cache_folder()]
+
+
+def packages() -> list[Path]:
+    """Every package file there is, in the order of the search."""
+    return [path for folder in folders() if folder.is_dir() for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+_packages: dict[str, Package] = {}
+_lock = threading.Lock()
+
+
+def find_package(name: str | os.PathLike[str], kind: str) -> Package:
+    """The package of this name.
+
+    Parameters
+    ----------
+    name : str or path
+        A SHA-256 (64 hexadecimal digits, or at least 8 of its first), a package's name such as "pyramid", or a path.
+    kind : str
+        The codec that it has to be for.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If no package of this name is found; says where it was looked for and how to add one.
+    ModelMismatchError
+        If the file found is no model package, or one of another codec.
+    """
+    wanted = os.fspath(name)
+    with _lock:
+        package = _packages.get(wanted)
+    if package is None:
+        package = unpack(find(wanted))
+        if Path(wanted).suffix != SUFFIX:  # a file may be another the next time
+            with _lock:
+                _packages[wanted] = package
+    if package.kind != kind:
+        raise ModelMismatchError(f"expected a model of kind {kind}, got {package.kind} in {wanted}")
+    return package
+
+
+def find(wanted: str) -> bytes:
+    """The bytes of a package by name, as `find_package` takes it."""
+    path = Path(wanted)
+    if path.suffix == SUFFIX and path.is_file():
+        return path.read_bytes()
+    digits = len(wanted) >= 8 and all(digit in "0123456789abcdef" for digit in wanted)
+    for path in packages():
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if (digits and digest.startswith(wanted)) or (path.stem == wanted and not digits):
+            return data
+        if path.stem == wanted:
+            raise ModelMismatchError(f"expected {path} to hold the model of its name, got SHA-256 {digest}")
+    places = ", ".join(str(folder) for folder in folders())
+    raise ModelNotFoundError(
+        f"model {wanted} is needed but was not found in {places}; "
+        f"ask whoever made the data for the package and run: adiabat models add FILE"
+    )
+
+
+def add(source: str | os.PathLike[str]) -> Path:
+    """Copy a package, or a static field, into the cache folder, after checking it; its file name there is its hash.
+
+    Raises
+    ------
+    ModelMismatchError
+        If the file is neither.
+    """
+    from adiabat.codec import statics
+
+    path = Path(source)
+    data = path.read_bytes()
+    if path.suffix == statics.SUFFIX:
+        return cache_folder() / f"{statics.add_static(data)}{statics.SUFFIX}"
+    return keep(f"{check(data).sha256}{SUFFIX}", data)
+
+
+def keep(name: str, data: bytes) -> Path:
+    """Write a file of the cache folder, whole or not at all."""
+    target = cache_folder() / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(f".{os.getpid()}.part")
+    partial.write_bytes(data)
+    partial.replace(target)
+    return target
+
+
+def add_store(store: str | os.PathLike[str]) -> list[Path]:
+    """Add everything that a store keeps for its readers, in its folder `.adiabat`.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it keeps nothing.
+    ModelMismatchError
+        If a file there is not what its name says.
+    """
+    folder = Path(store) / STORE_FOLDER
+    added = []
+    for path in sorted(folder.glob("*.*")):
+        if path.suffix in (SUFFIX, ".npy"):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if path.stem != digest:
+                raise ModelMismatchError(f"expected {path} to hold what its name says, got SHA-256 {digest}")
+            added.append(add(path))
+    if not added:
+        raise ModelNotFoundError(f"expected models or static fields in {folder}, got none: nothing to add")
+    return added
