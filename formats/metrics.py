@@ -1,6 +1,7 @@
 """How far a decoded array is from its source, gathered block by block in float64.
 
-Stage: verification. One `ErrorSummary` per variable; nothing here knows of files.
+Stage: verification. One `ErrorSummary` per variable; nothing here knows of files. The scores of fields on a globe are
+in `field_scores`, `spectrum` and `extremes`, and can be imported from here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.formats.extremes import Extreme, extremes, extremes_table, great_circle_km
+from adiabat.formats.field_scores import FieldScores, Negatives, area_weights, negatives, score_field
+from adiabat.formats.policy import is_target
+from adiabat.formats.spectrum import SpectrumRatio, compare_spectra, spherical_spectrum, zonal_spectrum
+
+__all__ = [
+    "ErrorSummary",
+    "Extreme",
+    "FieldScores",
+    "Negatives",
+    "SpectrumRatio",
+    "area_weights",
+    "compare_spectra",
+    "extremes",
+    "extremes_table",
+    "great_circle_km",
+    "negatives",
+    "score_field",
+    "spherical_spectrum",
+    "zonal_spectrum",
+]
+
 
 @dataclass
 class ErrorSummary:
@@ -22,7 +45,7 @@ class ErrorSummary:
     Parameters
     ----------
     bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
-        The axis is that of the whole array.
+        The axis is that of the whole array. Or a target, ``{"rmse": x}`` or ``{"ratio": r}``, that bounds no value.
 
     Attributes
     ----------
@@ -34,7 +57,7 @@ class ErrorSummary:
     max_error : float
         The largest absolute error, or (under ``rel``) error over magnitude.
     used : float
-        The largest error over its own bound: at most 1 where the bound holds.
+        The largest error over its own bound: at most 1 where the bound holds; of an RMSE, how much of it there is.
     worst_index : tuple of int or None
         Where the bound is used up most, or first broken beyond measure.
     worst_values : (source, stored)
@@ -62,6 +85,8 @@ class ErrorSummary:
         """One bound, or those along the axis."""
         if isinstance(self.bound, str):
             return np.zeros(())
+        if is_target(self.bound):
+            return np.full((), np.inf)
         return np.asarray(next(size for kind, size in self.bound.items() if kind != "axis"), np.float64)
 
     @property
@@ -99,6 +124,8 @@ class ErrorSummary:
             used = _over(error, allowed)
             self.max_error = max(self.max_error, float(_over(error, unit).max()))
             self.used = max(self.used, float(used.max()))
+            if isinstance(self.bound, Mapping) and "rmse" in self.bound:
+                self.used = self.rmse / float(self.bound["rmse"])
             measure = used if self.limit else error
             self._keep_worst(np.where(broken & (error == 0), math.inf, measure), x, x_hat, offset)
 

@@ -2,7 +2,8 @@
 
 Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's
 magnitude) or ``"lossless"``; on the command line ``abs:0.1``, ``rel:0.01`` and ``lossless``. From Python it may
-also be ``{"abs": [x, ...], "axis": k}``, one for each index along an axis.
+also be ``{"abs": [x, ...], "axis": k}``, one for each index along an axis. In a bound's place may stand a target of the
+latent codecs, ``{"rmse": x}`` or ``{"ratio": r}``, written ``rmse:0.5`` and ``ratio:300``: no value is bounded then.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from adiabat.formats.errors import RequestError
 
 Bound = dict[str, Any] | str  # of floats, or a list of them with its axis
 TUNES = ("bytes", "rmse")
+TARGETS = ("rmse", "ratio")
 
 
 def parse_bound(text: str) -> Bound:
-    """Read ``abs:0.1``, ``rel:0.01`` or ``lossless``.
+    """Read ``abs:0.1``, ``rel:0.01``, ``lossless``, ``rmse:0.5`` or ``ratio:300``.
 
     Parameters
     ----------
@@ -31,12 +33,12 @@ def parse_bound(text: str) -> Bound:
     Returns
     -------
     dict or str
-        As `adiabat.codec.Pyramid` takes it.
+        As `adiabat.codec.Pyramid` takes it, or a target as `adiabat.codec.Hyperprior` does.
 
     Raises
     ------
     RequestError
-        If it is none of the three.
+        If it is none of them.
 
     Examples
     --------
@@ -52,14 +54,25 @@ def parse_bound(text: str) -> Bound:
         value = float(number)
     except ValueError:
         value = math.nan
-    if not colon or kind not in ("abs", "rel") or not (math.isfinite(value) and value > 0):
+    if not colon or kind not in ("abs", "rel", *TARGETS) or not (math.isfinite(value) and value > 0):
         raise RequestError(
             f"{text!r} is not a bound: write abs:0.1 (in the variable's units), rel:0.01 "
-            "(a share of each value) or lossless"
+            "(a share of each value) or lossless; or a target without a bound: rmse:0.5 or ratio:300"
         )
     if kind == "rel" and value >= 1:
         raise RequestError(f"{text!r} would allow any value at all: a relative bound is below 1")
     return {kind: value}
+
+
+def is_target(bound: object) -> bool:
+    """Whether this is a target of the latent codecs, which bounds no value.
+
+    Examples
+    --------
+    >>> is_target({"rmse": 0.5}), is_target({"abs": 0.5})
+    (True, False)
+    """
+    return isinstance(bound, Mapping) and any(kind in bound for kind in TARGETS)
 
 
 def parse_variable_bound(text: str) -> tuple[str, Bound]:
