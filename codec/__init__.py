@@ -29,22 +29,32 @@ if TYPE_CHECKING:
         TruncatedStreamError,
         UnsupportedVersionError,
     )
+    from adiabat.codec.hyperprior import Hyperprior
     from adiabat.codec.pyramid import Pyramid
+    from adiabat.codec.vq import VQ
 
 __all__ = [
     "AdiabatError",
     "BoundError",
     "ChunkContext",
     "CorruptStreamError",
+    "Hyperprior",
     "ModelMismatchError",
     "ModelNotFoundError",
     "Pyramid",
     "TruncatedStreamError",
     "UnsupportedVersionError",
+    "VQ",
     "describe",
 ]
 
-_HOMES = {"ChunkContext": "context", "Pyramid": "pyramid", "describe": "description"}
+_HOMES = {
+    "Hyperprior": "hyperprior",
+    "VQ": "vq",
+    "ChunkContext": "context",
+    "Pyramid": "pyramid",
+    "describe": "description",
+}
 
 
 def __getattr__(name: str) -> object:

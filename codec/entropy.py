@@ -108,21 +108,25 @@ def largest(symbols):  # type: ignore[no-untyped-def]
 
 
 class SymbolWriter:
-    """Collects residual symbols pass by pass; `payload` codes them all."""
+    """Collects residual symbols pass by pass; `payload` codes them all.
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    dense: whether raw bits follow one another without a gap; else those of each pass and context begin a new byte.
+    """
+
+    def __init__(self, tables: Tables, *, dense: bool = False) -> None:
+        self._tables, self._dense = tables, dense
         self._groups: list[tuple[int, int, NDArray[np.int32]]] = []  # region, table, letters
-        self._raw: list[bytes] = []
+        self._raw: list[NDArray[np.uint8]] = []  # bytes, or bits where they are dense
         self._escapes: list[Integers] = []
 
     def write(self, symbols: Integers, starts: Integers, region: int) -> None:
         """Take the symbols of a pass sorted by context; those of context c stand at starts[c] .. starts[c + 1]."""
         counts = np.diff(starts)
         used, ends = np.flatnonzero(counts).tolist(), starts.tolist()
-        high, raw = symbols.copy(), np.zeros(_raw_bytes(counts), np.uint8)
-        split_raw(high, starts, RAW_BITS, raw)
-        self._raw.append(raw.tobytes())
+        high = symbols.copy()
+        raw = np.zeros(_raw_count(counts) if self._dense else _raw_bytes(counts), np.uint8)
+        split_raw(high, starts, RAW_BITS, raw, self._dense)
+        self._raw.append(raw)
         wide, outside = to_letters(high)
         letters = wide.astype(np.int32)
         if outside.any():
@@ -138,7 +142,9 @@ class SymbolWriter:
         for region, table, letters in reversed(self._groups):
             ans.encode_reverse(letters, self._tables.model(int(substitute[region, table])))
         words = np.asarray(ans.get_compressed()).astype("<u4").tobytes()
-        parts = [_write_substitutions(substitute), words, b"".join(self._raw), _write_escapes(self._escapes)]
+        raw = np.concatenate([np.empty(0, np.uint8), *self._raw])
+        raw = np.packbits(raw, bitorder="little") if self._dense else raw
+        parts = [_write_substitutions(substitute), words, raw.tobytes(), _write_escapes(self._escapes)]
         return b"".join(write_varint(len(part)) + part for part in parts)
 
     def _substitutions(self) -> Integers:
@@ -166,7 +172,7 @@ class SymbolReader:
         Here or later, if the payload is not one that a SymbolWriter made for these tables and passes.
     """
 
-    def __init__(self, tables: Tables, payload: Reader) -> None:
+    def __init__(self, tables: Tables, payload: Reader, *, dense: bool = False) -> None:
         import constriction
 
         substitute = _read_substitutions(payload.take(payload.varint()))
@@ -177,7 +183,10 @@ class SymbolReader:
         if array is None or (array.size and array[-1] == 0):
             raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(words)} bytes")
         self._ans = constriction.stream.stack.AnsCoder(array)
-        self._raw = Reader(payload.take(payload.varint()))
+        self._dense, raw = dense, payload.take(payload.varint())
+        if dense:
+            raw = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little").tobytes()
+        self._raw = Reader(raw)
         self._escapes = _read_escapes(payload.take(payload.varint()))
         self._escaped = 0
 
@@ -194,8 +203,8 @@ class SymbolReader:
             if (np.abs(values) >> (60 - np.repeat(RAW_BITS, counts)[escaped])).any():
                 raise CorruptStreamError("expected symbols below 2**60 with their raw bits, got more")
             out[order[escaped]] = values
-        raw = np.frombuffer(self._raw.take(_raw_bytes(counts)), np.uint8)
-        join_raw(out, order, starts, RAW_BITS, raw)
+        size = _raw_count(counts) if self._dense else _raw_bytes(counts)
+        join_raw(out, order, starts, RAW_BITS, np.frombuffer(self._raw.take(size), np.uint8), self._dense)
         return int(largest(out))
 
     def _unescape(self, count: int) -> Integers:
@@ -208,6 +217,8 @@ class SymbolReader:
 
     def finish(self) -> None:
         """Refuse a payload that holds more than was read."""
+        if self._dense and self._raw.left < 8 and any(self._raw.take(self._raw.left)):
+            raise CorruptStreamError("expected zeros after the last raw bit, got others")
         self._raw.end()
         if self._escaped != len(self._escapes) or not self._ans.is_empty():
             raise CorruptStreamError("expected every coded symbol to be used, got some left over")
@@ -232,10 +243,18 @@ def _raw_bytes(counts: Integers) -> int:
     return int(((counts * RAW_BITS + 7) >> 3).sum())
 
 
+def _raw_count(counts: Integers) -> int:
+    """Raw bits of a band."""
+    return int((counts * RAW_BITS).sum())
+
+
 @numba.njit(nogil=True, cache=True)
-def split_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
-    """Move the low bits of each symbol into `raw`, and leave the nearest multiple of 2**bits, divided by it."""
-    byte = 0
+def split_raw(symbols, starts, raw_bits, raw, dense):  # type: ignore[no-untyped-def]
+    """Move the low bits of each symbol into `raw`, and leave the nearest multiple of 2**bits, divided by it.
+
+    dense: a byte of `raw` for each bit, all contexts in a row; else eight bits to a byte, and a new one for each context.
+    """
+    byte, bit_of_all = 0, 0
     for c in range(raw_bits.size):
         bits, position = raw_bits[c], 0
         if bits == 0 or starts[c] == starts[c + 1]:
@@ -244,15 +263,19 @@ def split_raw(symbols, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
             shifted = symbols[t] + (np.int64(1) << (bits - 1))
             symbols[t] = shifted >> bits
             for bit in range(bits):
-                raw[byte + (position >> 3)] |= np.uint8(((shifted >> bit) & 1) << (position & 7))
-                position += 1
+                if dense:
+                    raw[bit_of_all] = (shifted >> bit) & 1
+                    bit_of_all += 1
+                else:
+                    raw[byte + (position >> 3)] |= np.uint8(((shifted >> bit) & 1) << (position & 7))
+                    position += 1
         byte += (position + 7) >> 3
 
 
 @numba.njit(nogil=True, cache=True)
-def join_raw(symbols, order, starts, raw_bits, raw):  # type: ignore[no-untyped-def]
+def join_raw(symbols, order, starts, raw_bits, raw, dense):  # type: ignore[no-untyped-def]
     """Undo `split_raw`, of symbols that stand where the order says."""
-    byte = 0
+    byte, bit_of_all = 0, 0
     for c in range(raw_bits.size):
         bits, position = raw_bits[c], 0
         if bits == 0 or starts[c] == starts[c + 1]:
@@ -260,8 +283,12 @@ def join_raw(symbols, order, starts, raw_bits, raw):  # type: ignore[no-untyped-
         for t in range(starts[c], starts[c + 1]):
             low = np.int64(0)
             for bit in range(bits):
-                low |= np.int64((raw[byte + (position >> 3)] >> (position & 7)) & 1) << bit
-                position += 1
+                if dense:
+                    low |= np.int64(raw[bit_of_all]) << bit
+                    bit_of_all += 1
+                else:
+                    low |= np.int64((raw[byte + (position >> 3)] >> (position & 7)) & 1) << bit
+                    position += 1
             symbols[order[t]] = (symbols[order[t]] << bits) + low - (np.int64(1) << (bits - 1))
         byte += (position + 7) >> 3
 

@@ -73,6 +73,8 @@ def read_header(reader: Reader, version: int) -> dict[str, Any]:
     parameters = [_parameter(reader, kind) for kind in kinds]
     if kinds.startswith("d"):
         _positive(float(parameters[0]))
+    if domain == "latent":
+        _positive(float(parameters[1]))
     low = reader.f64() if flags & LOWEST else None
     high = reader.f64() if flags & HIGHEST else None
     return {

@@ -164,9 +164,10 @@ def find_package(name: str | os.PathLike[str], kind: str) -> Package:
         package = _packages.get(wanted)
     if package is None:
         package = unpack(find(wanted))
-        if Path(wanted).suffix != SUFFIX:  # a file may be another the next time
-            with _lock:
-                _packages[wanted] = package
+        names = {package.sha256, package.sha256[:16]}  # as streams name it
+        names |= {wanted} if Path(wanted).suffix != SUFFIX else set()  # a file may be another the next time
+        with _lock:
+            _packages.update(dict.fromkeys(names, package))
     if package.kind != kind:
         raise ModelMismatchError(f"expected a model of kind {kind}, got {package.kind} in {wanted}")
     return package

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from adiabat.codec.bound import Bound, choose_domain, domain_from, violations
 from adiabat.codec.bound_profile import Profile, ProfileDomain
 from adiabat.codec.classical import decode_classical, encode_classical, sample_rows
-from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words, with_low_words
+from adiabat.codec.domain import Domain, OrderedDomain, Range, cast, clip, low_words, with_low_words
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.exceptions import correct, write_exceptions
 from adiabat.codec.frames import Layout, find_wrap, frame_shape, leading_axes, slabs
+from adiabat.codec.latent_statics import explained
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.mask import Special, find_special, read_plane, write_plane
 from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
@@ -283,6 +285,8 @@ def decode_stream(
     size = shape[0] * shape[1] * shape[2]
     if stream.path == "raw":
         values = unshuffle(unpack(payload, size * dtype.itemsize), dtype).reshape(shape).copy()
+    elif stream.path == "latent":
+        values = _decode_latent(stream, threads)
     elif stream.path == "constant":
         if len(payload) != dtype.itemsize:
             raise CorruptStreamError(f"expected a payload of {dtype.itemsize} bytes, got {len(payload)}")
@@ -294,6 +298,23 @@ def decode_stream(
         if "exceptions" in sections:
             values = correct(values, sections["exceptions"])
     return values if special is None else special.restore(values)
+
+
+# Who decodes a latent stream, by its codec.
+LATENT = {"adiabat.hyperprior": "adiabat.codec.hyperprior", "adiabat.vq": "adiabat.codec.vq"}
+
+
+def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:
+    """x_hat of a latent codec, with what static fields explain and the residual, where there are."""
+    x_hat: NDArray[np.float64] = import_module(LATENT[stream.codec]).decode_latent(stream, threads)
+    if "static" in stream.sections:
+        x_hat = x_hat + explained(read_statics(stream.sections["static"]), (x_hat.shape[1], x_hat.shape[2]))
+    if "residual" in stream.sections:
+        residual = Stream.read(stream.sections["residual"])
+        if frame_shape(residual.shape) != x_hat.shape or residual.path == "latent":
+            raise CorruptStreamError(f"expected a residual of shape {x_hat.shape}, got {residual.shape}")
+        x_hat = x_hat + decode_stream(residual, threads).astype(np.float64)
+    return clip(cast(x_hat, stream.dtype.newbyteorder("=")), stream.valid_range)
 
 
 def _domain(stream: Stream) -> Domain:

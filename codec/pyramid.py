@@ -131,15 +131,15 @@ class Pyramid(Codec):  # type: ignore[misc]
         layout = Layout.of(values)
         if element_count(layout.shape) > MAX_ELEMENTS:
             raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
-        limits = _representable(self.valid_range, layout.native)
+        limits = representable(self.valid_range, layout.native)
         frames = layout.frames(values)
-        statics = self._statics(frames.shape[1:], None if context is None else context.static_origin)
+        statics = self.statics_of(frames.shape[1:], None if context is None else context.static_origin)
         chunk = Chunk(
             frames, layout, bound, self.fill_value, limits, self.wrap, self.threads, tune=self.tune, statics=statics
         )
         return self._smallest(chunk)
 
-    def _statics(self, shape: tuple[int, ...], origin: tuple[int, int] | None) -> tuple[Static, ...]:
+    def statics_of(self, shape: tuple[int, ...], origin: tuple[int, int] | None) -> tuple[Static, ...]:
         """Return the static fields with the chunk's place in them."""
         for sha256 in self.static or ():
             found = find_static(sha256).shape
@@ -282,7 +282,7 @@ def _range(limits: Sequence[float | None] | None) -> tuple[float | None, float |
     return low, high
 
 
-def _representable(
+def representable(
     limits: tuple[float | None, float | None] | None, dtype: np.dtype[np.floating]
 ) -> tuple[float | None, float | None]:
     """Narrow limits to numbers of the dtype; an end beyond its range is no limit."""

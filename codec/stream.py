@@ -188,7 +188,7 @@ class Stream:
     def _allowed(self) -> set[str]:
         """Return the sections that mean something here."""
         if self.path == "latent":
-            return {"payload", "mask", "residual"}
+            return {"payload", "mask", "residual", "static"}
         allowed = {"payload"} if self.path == "raw" else {"payload", "mask"}
         if self.path in ("classical", "neural"):
             allowed.add("exceptions")

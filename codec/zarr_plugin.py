@@ -1,8 +1,8 @@
-"""The Zarr v3 face of Pyramid: an array-to-bytes codec named ``adiabat.pyramid``.
+"""The Zarr v3 faces of the codecs: array-to-bytes codecs of the same names, such as ``adiabat.pyramid``.
 
 Stage: outermost. Zarr hands over one chunk, always of the full chunk shape (edge chunks arrive
 padded with the array's fill value), and gets the bytes of one stream (``spec/stream.md``) back.
-Zarr finds this class through the entry point ``zarr.codecs``; nobody has to import it. The default
+Zarr finds these classes through the entry point ``zarr.codecs``; nobody has to import them. The default
 pipeline calls ``encode`` and ``decode`` with batches, newer pipelines call ``_encode_sync``, and
 sharding may call either, so that all three forms are written out here.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,64 +25,31 @@ from zarr.core.common import parse_named_configuration
 
 from adiabat.codec.bound import Bound
 from adiabat.codec.frames import frames_in
-from adiabat.codec.pyramid import Pyramid
 
 
 @dataclass(frozen=True)
-class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
-    """Compress every chunk of a Zarr v3 array under a bound.
-
-    Parameters
-    ----------
-    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
-        What every decoded value keeps to: ``|x - x_hat| <= x`` in the units of the array, the same
-        with a bound for each index along an axis that is one chunk, ``|x - x_hat| <= r |x|``, or bit for bit.
-    valid_range : (lo, hi), optional
-        Decoded values are clipped to this interval.
-    fill_value : float, optional
-        A marker in the data, restored exactly and kept out of the prediction. The array's own
-        fill value is recognised without this where Zarr has padded a chunk with it.
-    wrap : bool, optional
-        Whether the last axis closes on itself. None: seen from the data.
-    tune : {"bytes", "rmse"}
-        What to save within the bound.
-    static : list of str, optional
-        SHA-256 of static fields of a chunk's size.
-    model : str, optional
-        Model id or SHA-256 to encode with. None: the shipped one.
-    threads : int, optional
-        Threads of one call in this process; never written to the store.
-
-    Examples
-    --------
-    >>> import numpy as np, zarr
-    >>> array = zarr.create_array(
-    ...     {}, shape=(64, 128), chunks=(64, 128), dtype="f4", compressors=None,
-    ...     serializer={"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.1}}})
-    >>> field = np.linspace(250, 300, 64 * 128, dtype="f4").reshape(64, 128)
-    >>> array[:] = field
-    >>> bool(np.abs(array[:] - field).max() <= 0.1)
-    True
-    """
+class ChunkCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
+    """What all of them do: hand chunks to the codec of the same name, in all the forms that Zarr asks for."""
 
     is_fixed_size = False
-    name: ClassVar[str] = "adiabat.pyramid"
+    name: ClassVar[str]
+    home: ClassVar[str]  # module and class of the codec
 
-    bound: dict[str, Any] | str
+    bound: dict[str, Any] | str | None = None
     valid_range: tuple[float | None, float | None] | None = None
     fill_value: float | None = None
     wrap: bool | None = None
-    tune: str = "bytes"
-    static: tuple[str, ...] | None = None
     model: str | None = None
     threads: int | None = field(default=None, compare=False)
+    static: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.valid_range is not None:
             object.__setattr__(self, "valid_range", tuple(self.valid_range))
-        codec = self._pyramid(self.fill_value)  # raises what is wrong with the options
-        object.__setattr__(self, "static", codec.static)
-        object.__setattr__(self, "bound", codec.bound)
+        codec = self._codec(self.fill_value)  # raises what is wrong with the options
+        for option in self._options():
+            if option in ("bound", "static", "target"):
+                object.__setattr__(self, option, getattr(codec, option))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -91,7 +59,7 @@ class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry for ``zarr.json``: what is not a default, never ``threads``."""
-        configuration = self._pyramid(self.fill_value).get_config()
+        configuration = self._codec(self.fill_value).get_config()
         del configuration["id"]
         return {"name": self.name, "configuration": configuration}
 
@@ -103,15 +71,15 @@ class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         native = dtype.to_native_dtype()
         if native.kind != "f" or native.itemsize > 8:
             raise TypeError(
-                f"adiabat.pyramid compresses float16, float32 and float64; this array is {native}. "
+                f"{self.name} compresses float16, float32 and float64; this array is {native}. "
                 "Leave the serializer out for it: Zarr's own compression keeps it exactly."
             )
-        profile = Bound.parse(self.bound).profile
+        profile = None if self.bound is None else Bound.parse(self.bound).profile
         if profile is not None and isinstance(chunk_grid, RegularChunkGrid):
             axis, chunk = profile.on(chunk_grid.chunk_shape).axis or 0, chunk_grid.chunk_shape
             if shape[axis] > chunk[axis]:
                 raise ValueError(
-                    f"adiabat.pyramid: bounds along axis {axis} need that axis to be one chunk; "
+                    f"{self.name}: bounds along axis {axis} need that axis to be one chunk; "
                     f"this array has shape {shape} and chunks of {chunk}"
                 )
 
@@ -154,34 +122,104 @@ class PyramidCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             marker = float(chunk_spec.fill_value)
         # The stream's own byte order is Zarr's business here: the metadata knows only "float32".
         chunk = np.asarray(chunk, dtype=chunk.dtype.newbyteorder("="), order="C")
-        data = self._pyramid(marker).encode(chunk)
+        data = self._codec(marker).encode(chunk)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     def _decode_sync(
         self, chunk_data: Buffer, chunk_spec: ArraySpec, frames: NDArray[np.int64] | None = None
     ) -> NDBuffer:
-        chunk = self._pyramid(self.fill_value).decode(chunk_data.to_bytes(), frames=frames)
+        chunk = self._codec(self.fill_value).decode(chunk_data.to_bytes(), frames=frames)
         if chunk.size != np.prod(chunk_spec.shape, dtype=np.int64):
             raise ValueError(
-                f"adiabat.pyramid: this chunk holds an array of shape {chunk.shape}, "
+                f"{self.name}: this chunk holds an array of shape {chunk.shape}, "
                 f"but the Zarr metadata say {chunk_spec.shape}"
             )
         dtype = chunk_spec.dtype.to_native_dtype()
         chunk = chunk.astype(dtype, copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(chunk)
 
-    def _pyramid(self, fill_value: float | None) -> Pyramid:
+    def _options(self) -> list[str]:
+        """Names of the codec's options."""
+        return [each.name for each in fields(self)]
+
+    def _codec(self, fill_value: float | None) -> Any:
         # Nothing is kept in the instance: it pickles, and forked workers share nothing.
-        return Pyramid(
-            bound=self.bound,
-            valid_range=self.valid_range,
-            fill_value=fill_value,
-            wrap=self.wrap,
-            tune=self.tune,
-            static=self.static,
-            model=self.model,
-            threads=self.threads,
-        )
+        module, name = self.home.split(":")
+        options = {option: getattr(self, option) for option in self._options()}
+        return getattr(import_module(module), name)(**options | {"fill_value": fill_value})
+
+
+@dataclass(frozen=True)
+class PyramidCodec(ChunkCodec):
+    """Compress every chunk of a Zarr v3 array under a bound.
+
+    Parameters
+    ----------
+    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
+        What every decoded value keeps to: ``|x - x_hat| <= x`` in the units of the array, the same
+        with a bound for each index along an axis that is one chunk, ``|x - x_hat| <= r |x|``, or bit for bit.
+    valid_range : (lo, hi), optional
+        Decoded values are clipped to this interval.
+    fill_value : float, optional
+        A marker in the data, restored exactly and kept out of the prediction. The array's own
+        fill value is recognised without this where Zarr has padded a chunk with it.
+    wrap : bool, optional
+        Whether the last axis closes on itself. None: seen from the data.
+    tune : {"bytes", "rmse"}
+        What to save within the bound.
+    static : list of str, optional
+        SHA-256 of static fields of a chunk's size.
+    model : str, optional
+        Model id or SHA-256 to encode with. None: the shipped one.
+    threads : int, optional
+        Threads of one call in this process; never written to the store.
+
+    Examples
+    --------
+    >>> import numpy as np, zarr
+    >>> array = zarr.create_array(
+    ...     {}, shape=(64, 128), chunks=(64, 128), dtype="f4", compressors=None,
+    ...     serializer={"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.1}}})
+    >>> field = np.linspace(250, 300, 64 * 128, dtype="f4").reshape(64, 128)
+    >>> array[:] = field
+    >>> bool(np.abs(array[:] - field).max() <= 0.1)
+    True
+    """
+
+    name: ClassVar[str] = "adiabat.pyramid"
+    home: ClassVar[str] = "adiabat.codec.pyramid:Pyramid"
+
+    tune: str = "bytes"
+
+
+@dataclass(frozen=True)
+class HyperpriorCodec(ChunkCodec):
+    """Compress every chunk to an RMSE or a ratio.
+
+    Parameters
+    ----------
+    target : ``{"rmse": x}`` or ``{"ratio": r}``, optional
+        Of each chunk, unweighted.
+    bound : optional
+        As for `PyramidCodec`; one of target and bound, or both.
+    valid_range, fill_value, wrap, model, threads, static : optional
+        As for `PyramidCodec`.
+    """
+
+    name: ClassVar[str] = "adiabat.hyperprior"
+    home: ClassVar[str] = "adiabat.codec.hyperprior:Hyperprior"
+
+    target: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class VQCodec(ChunkCodec):
+    """Compress every chunk to an RMSE or a ratio, with a codebook; parameters as of `HyperpriorCodec`."""
+
+    name: ClassVar[str] = "adiabat.vq"
+    home: ClassVar[str] = "adiabat.codec.vq:VQ"
+
+    target: dict[str, float] | None = None
 
 
 def _is_padded(chunk: NDArray[np.floating[Any]], fill_value: Any) -> bool:

@@ -28,7 +28,7 @@ import zarr
 from adiabat.formats.chunks import blocks
 from adiabat.formats.errors import RequestError
 from adiabat.formats.plan import VariablePlan, make_plan
-from adiabat.formats.policy import Bound
+from adiabat.formats.policy import Bound, is_target
 from adiabat.formats.sources.cf import PACKING, is_zarr
 from adiabat.formats.static import StaticField, keep_statics
 
@@ -200,7 +200,7 @@ def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
 
 def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
     note = {
-        "codec": CODEC,
+        "codec": variable.codec,
         "version": version("adiabat"),
         "bound": variable.bound,
         "source_dtype": str(np.dtype(array.encoding.get("dtype", array.dtype))),
@@ -226,14 +226,17 @@ def _encoding(variable: VariablePlan) -> dict[str, Any]:
         encoding["_FillValue"] = np.nan
         encoding["fill_value"] = np.nan
     if variable.bound is not None:
-        configuration = {
-            "bound": variable.codec_bound,
-            "tune": variable.tune,
-            "static": [file.sha256 for file in variable.statics],
-        }
-        encoding["serializer"] = {"name": CODEC, "configuration": configuration}
+        encoding["serializer"] = {"name": variable.codec, "configuration": _configuration(variable)}
         encoding["compressors"] = None
     return encoding
+
+
+def _configuration(variable: VariablePlan) -> dict[str, Any]:
+    """What the codec is told."""
+    statics = [file.sha256 for file in variable.statics]
+    if is_target(variable.codec_bound):
+        return {"target": variable.codec_bound, "static": statics}
+    return {"bound": variable.codec_bound, "tune": variable.tune, "static": statics}
 
 
 def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence[VariablePlan]) -> dict[Any, Any]:
@@ -242,9 +245,11 @@ def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence
     line = f"{now} {command} (adiabat {version('adiabat')})"
     # CF: the newest line of a history comes first or last; most tools put it first.
     written["history"] = "\n".join([line, str(written["history"])] if "history" in written else [line])
-    if any(variable.bound for variable in plan):
+    codecs = sorted({variable.codec for variable in plan if variable.bound})
+    if codecs:
+        named = f"codec {codecs[0]}" if len(codecs) == 1 else f"codecs {' and '.join(codecs)}"
         written["adiabat"] = (
-            "Some arrays are compressed with the Zarr codec adiabat.pyramid. To read them install "
+            f"Some arrays are compressed with the Zarr {named}. To read them install "
             "the Python package adiabat (pip install adiabat); xarray.open_zarr then finds it."
         )
     if any(variable.statics for variable in plan):

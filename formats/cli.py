@@ -85,7 +85,11 @@ def compress(
     source: Source,
     target: Store,
     bound: Annotated[
-        list[str] | None, typer.Option(metavar="VAR=abs:0.1", help="For one variable: abs:X, rel:R or lossless.")
+        list[str] | None,
+        typer.Option(
+            metavar="VAR=abs:0.1",
+            help="For one variable: abs:X, rel:R or lossless; or, with no bound on any value, rmse:X or ratio:R.",
+        ),
     ] = None,
     default_bound: Annotated[
         str | None, typer.Option(metavar="abs:0.1", help="For every other float variable of two or more dimensions.")
@@ -99,8 +103,12 @@ def compress(
         typer.Option(metavar="FILE[:VAR]", help="A field to predict from, such as orography; up to 4."),
     ] = None,
     codec: Annotated[
-        str, typer.Option(metavar="pyramid|low-rank", help="Try factors and a residual too, where they may take less.")
-    ] = "pyramid",
+        str | None,
+        typer.Option(
+            metavar="hyperprior|vq|low-rank",
+            help="What codes rmse:X and ratio:R (hyperprior, if not given); low-rank: try factors and a residual too.",
+        ),
+    ] = None,
     group: Group = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -109,15 +117,15 @@ def compress(
     Coordinates, integers and everything else that is not a float field are kept exactly.
     """
     from adiabat.formats.archive import check_target, write
-    from adiabat.formats.plan import make_plan
+    from adiabat.formats.plan import LATENT, make_plan
     from adiabat.formats.policy import parse_bound, parse_variable_bound
     from adiabat.formats.sources import open_source
     from adiabat.formats.static import open_static
 
     if source.resolve() == target.resolve():
         raise RequestError("SRC and DST are the same")
-    if codec not in ("pyramid", "low-rank"):
-        raise RequestError(f"{codec!r} is not a codec: write --codec pyramid or --codec low-rank")
+    if codec not in (None, "pyramid", "low-rank", *LATENT):
+        raise RequestError(f"{codec!r} is not a codec: write --codec hyperprior, --codec vq or --codec low-rank")
     if codec == "low-rank" and (static or tune != "bytes"):
         raise RequestError("--codec low-rank knows neither --static nor --tune rmse")
     check_target(target, overwrite=overwrite)
@@ -126,7 +134,10 @@ def compress(
     chunks = dict(map(_parse_chunk, chunk or ()))
     statics = [open_static(text) for text in static or ()]
     with open_source(source, group=group) as dataset:
-        plan = make_plan(dataset, bounds=bounds, default_bound=default, chunks=chunks, tune=tune, statics=statics)
+        plan = make_plan(
+            dataset, bounds=bounds, default_bound=default, chunks=chunks, tune=tune, statics=statics,
+            latent=codec if codec in LATENT else "hyperprior",
+        )  # fmt: skip
         cli_report.print_plan(err, plan, default)
         if codec == "low-rank" and _compress_low_rank(dataset, plan, target, overwrite=overwrite):
             return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,11 +26,12 @@ out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.s
 def list_packages() -> None:
     """Every package, and every static field, that is found, in the order of the search."""
     from adiabat.codec import models
+    from adiabat.codec.package import check
 
     table = Table("name", "SHA-256", "bytes", "file")
     for path in models.packages():
         try:
-            model = models.load(path.read_bytes())
+            model = check(path.read_bytes())
         except ModelMismatchError as error:
             table.add_row("broken", str(error), f"{path.stat().st_size:,}", str(path))
             continue
@@ -41,9 +44,10 @@ def list_packages() -> None:
 @models_app.command("show")
 def show(name: Annotated[str | None, typer.Argument(help="Name, SHA-256 or file.")] = None) -> None:
     """What a package says of itself; the one used by default if none is named."""
-    from adiabat.codec import models
+    from adiabat.codec.models import DEFAULT
+    from adiabat.codec.package import check, find
 
-    model = models.find_model(name)
+    model = check(find(DEFAULT if name is None else name))
     out.print(f"SHA-256 {model.sha256}")
     out.print(json.dumps({key: value for key, value in model.manifest.items() if key != "nets"}, indent=1))
 
@@ -61,26 +65,81 @@ def add(
         out.print(str(path))
 
 
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", metavar="DIR|STORE", help="Folder of files, or a Zarr store; repeatable."),
+]
+Target = Annotated[Path, typer.Option("--out", metavar="MODEL", help="The package to write.")]
+LeaveOut = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Skip files whose path contains it.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Steps = Annotated[int | None, typer.Option(help="Of each network; the recipe's if not given.")]
+Threads = Annotated[int, typer.Option(help="Of torch; the result depends on it in the last bits.")]
+
+
 @train_app.command("pyramid")
 def train_pyramid(
-    data: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder of NetCDF, GRIB or NumPy files; repeatable.")],
-    target: Annotated[Path, typer.Option("--out", metavar="MODEL", help="The package to write.")],
-    leave_out: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Skip files whose path contains it.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    steps: Annotated[int | None, typer.Option(help="Of each network; the recipe's if not given.")] = None,
-    threads: Annotated[int, typer.Option(help="Of torch; the result depends on it in the last bits.")] = 1,
+    data: Data, target: Target, leave_out: LeaveOut = None, seed: Seed = 0, steps: Steps = None, threads: Threads = 1
 ) -> None:
     """Train the networks and tables of Pyramid; a run that was stopped goes on from its last round."""
+    train = _training("train")
+    config = _recipe(train.Config(seed=seed, threads=threads), steps)
+    _train(train.train_to, target, data, config, leave_out)
+
+
+@train_app.command("hyperprior")
+def train_hyperprior(
+    data: Data, target: Target, leave_out: LeaveOut = None, seed: Seed = 0, steps: Steps = None, threads: Threads = 1
+) -> None:
+    """Train the networks and tables of Hyperprior; a run that was stopped goes on from its last round."""
+    train = _training("subband_train")
+    config = _recipe(train.SubbandConfig(seed=seed, threads=threads), steps)
+    _train(train.train_hyperprior, target, data, config, leave_out)
+
+
+@train_app.command("vq")
+def train_vq(
+    data: Data,
+    target: Target,
+    leave_out: LeaveOut = None,
+    seed: Seed = 0,
+    steps: Steps = None,
+    threads: Threads = 1,
+    kind: Annotated[str, typer.Option(metavar="vqvae|fsq|vqgan", help="What kind of codebook.")] = "vqvae",
+    device: Annotated[str, typer.Option(help="cpu, or as torch names it, such as cuda.")] = "cpu",
+) -> None:
+    """Train the codebooks, networks and tables of VQ; a run that was stopped goes on."""
+    train = _training("vq_train")
     try:
-        from adiabat.training import train
+        config = _training("latent_config").LatentConfig(kind=kind, seed=seed, threads=threads, device=device)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+    def run(target: Path, data: list[Path], config: Any, **options: Any) -> str:
+        return str(train.train_vq(data, target, config, **options))
+
+    _train(run, target, data, _recipe(config, steps), leave_out)
+
+
+def _training(name: str) -> Any:
+    """A module of training, which needs what only the extra brings."""
+    try:
+        return import_module(f"adiabat.training.{name}")
     except ImportError as error:
         raise RuntimeError(f"training needs {error.name}: pip install 'adiabat[train,io]'") from error
-    recipe = train.Config(seed=seed, threads=threads)
-    config = recipe if steps is None else replace(recipe, steps=steps)
+
+
+def _recipe(recipe: Any, steps: int | None) -> Any:
+    """The shipped recipe, or a shorter or longer one."""
     try:
-        sha256 = train.train_to(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
+        return recipe if steps is None else replace(recipe, steps=steps)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def _train(run: Callable[..., str], target: Path, data: list[Path], config: Any, leave_out: list[str] | None) -> None:
+    """Run a training to its end and say what it made."""
+    try:
+        sha256 = run(target, data, config, leave_out=tuple(leave_out or ()), progress=out.print)
     except ValueError as error:
         raise RequestError(str(error)) from error
     out.print(f"{target}  SHA-256 {sha256}")

@@ -159,6 +159,8 @@ def _print_streams(console: Console, row: ArrayInventory) -> None:
     for (axis, references), count in streams.orders.most_common():
         how = "each by itself" if axis is None else f"along {_dim(row, axis)} from up to {references} others"
         console.print(f"  frames    {how}, in {count} of {streams.count} chunks")
+    if streams.paths["latent"] and not streams.sections["residual"]:
+        console.print("  bound     none: a target was asked for")
     for sha256 in row.options.get("static", ()):
         label = f" ({row.labels[sha256]})" if sha256 in row.labels else ""
         console.print(f"  static    {sha256}{label} helps in {streams.statics[sha256]} of {streams.count} chunks")

@@ -66,8 +66,8 @@ class ArrayInventory:
 
     @property
     def bound(self) -> Bound | None:
-        """What the codec was told; None where it is not ours."""
-        return self.options.get("bound")
+        """What the codec was told, a bound or a target; None where it is not ours."""
+        return self.options.get("bound", self.options.get("target"))
 
     @property
     def ratio(self) -> float:
@@ -110,7 +110,8 @@ def codec_bounds(store: str | Path) -> dict[str, Bound]:
     path = Path(store)
     group = zarr.open(path, mode="r") if is_zarr(path) else None
     arrays = _arrays(group) if isinstance(group, zarr.Group) else ()
-    return {name: options["bound"] for name, array in arrays if (options := _codec_of(array)[1])}
+    told = {name: _codec_of(array)[1] for name, array in arrays}
+    return {name: options.get("bound", options.get("target")) for name, options in told.items() if options}
 
 
 def _arrays(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:

@@ -1,7 +1,7 @@
 """Decide, before a byte is written, how each variable will lie in the store.
 
-Stage: planning. The plan is plain data: which variables go through Pyramid, with which bound,
-dtype, chunks and static fields, and which go through Zarr's own lossless compression.
+Stage: planning. The plan is plain data: which variables go through which codec, with which bound or
+target, dtype, chunks and static fields, and which go through Zarr's own lossless compression.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import xarray as xr
 
 from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks
 from adiabat.formats.errors import RequestError
-from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, place_bound
+from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, is_target, place_bound
 from adiabat.formats.sources.cf import PACKING
 from adiabat.formats.static import StaticField, StaticFile, check_used, check_whole, fit_statics
+
+PYRAMID = "adiabat.pyramid"
+LATENT = {"hyperprior": "adiabat.hyperprior", "vq": "adiabat.vq"}  # codecs that take targets
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class VariablePlan:
         What to save within the bound.
     statics : tuple of StaticFile
         What the codec may predict from, beside the variable itself.
+    codec : str
+        Its id.
     """
 
     name: str
@@ -55,6 +60,7 @@ class VariablePlan:
     asked: bool
     tune: str = "bytes"
     statics: tuple[StaticFile, ...] = ()
+    codec: str = PYRAMID
 
     @property
     def values(self) -> int:
@@ -70,8 +76,11 @@ def make_plan(
     chunks: Mapping[str, int] | None = None,
     tune: str = "bytes",
     statics: Sequence[StaticField] = (),
+    latent: str = "hyperprior",
 ) -> list[VariablePlan]:
     """Plan every numeric data variable of `dataset`; the rest is small and passes as it is.
+
+    latent: the codec, of LATENT, of variables that have a target in place of a bound.
 
     Raises
     ------
@@ -88,7 +97,7 @@ def make_plan(
         if size < 1:
             raise RequestError(f"a chunk of {dim} must hold at least 1, not {size}")
     plan = [
-        _plan_variable(array, bounds=bounds, default_bound=default_bound, chunks=chunks, tune=tune)
+        _plan_variable(array, bounds=bounds, default_bound=default_bound, chunks=chunks, tune=tune, latent=latent)
         for array in dataset.data_vars.values()
         if array.dtype.kind in "fiu"
     ]
@@ -126,6 +135,7 @@ def _plan_variable(
     default_bound: Bound | None,
     chunks: Mapping[str, int],
     tune: str,
+    latent: str,
 ) -> VariablePlan:
     name, dtype = str(array.name), array.dtype.newbyteorder("=")
     bound: Bound | None = None
@@ -146,6 +156,7 @@ def _plan_variable(
         codec_bound=codec_bound,
         asked=name in bounds or bound != "lossless",
         tune=tune,
+        codec=LATENT[latent] if is_target(bound) else PYRAMID,
     )
 
 
@@ -167,6 +178,8 @@ def _stored_as(array: xr.DataArray, bound: Bound) -> tuple[np.dtype[Any], Bound]
     packed = source.kind in "iu" and any(key in packing for key in PACKING)
     if not packed or dtype.itemsize < 8 or isinstance(bound, str):
         return dtype, bound
+    if is_target(bound):
+        return np.dtype(np.float32), bound
     rounding = float(np.finfo(np.float32).eps) / 2
     if "abs" in bound:
         ends = np.array([np.iinfo(source).min, np.iinfo(source).max], dtype=np.float64)

@@ -22,7 +22,7 @@ class StreamTally:
     count : int
         Streams looked at.
     paths : mapping of str to int
-        Streams by path (neural, classical, constant, raw).
+        Streams by path (neural, latent, classical, constant, raw).
     orders : mapping of (int or None, int) to int
         Neural streams by the axis along which frames were predicted from others, and from how many at most.
     tapered : int
@@ -43,6 +43,8 @@ class StreamTally:
 
     def add(self, data: bytes) -> None:
         """Take in one stream."""
+        from adiabat.codec.statics import read_statics
+
         stream = Stream.read(data)
         self.count += 1
         self.paths[stream.path] += 1
@@ -50,6 +52,8 @@ class StreamTally:
         self.sections.update(header=len(data) - sum(sizes.values()), **sizes)
         if stream.model is not None:
             self.models[stream.model.hex()] += 1
+        self.statics.update(static.sha256 for static in read_statics(stream.sections.get("static")))
+        if stream.path == "neural":
             self._add_context(stream)
 
     def _add_context(self, stream: Stream) -> None:
@@ -57,7 +61,6 @@ class StreamTally:
         from adiabat.codec.frames import leading_axes
         from adiabat.codec.octets import Reader
         from adiabat.codec.plan import Plan
-        from adiabat.codec.statics import read_statics
 
         plan = Plan()
         if stream.version > 1:
@@ -65,4 +68,3 @@ class StreamTally:
         places = [place for place, length in enumerate(stream.shape) if length != 1]
         self.orders[None if plan.axis is None else places[plan.axis], plan.reach] += 1
         self.tapered += bool(plan.taper)
-        self.statics.update(static.sha256 for static in read_statics(stream.sections.get("static")))

@@ -21,7 +21,7 @@ from adiabat.formats.errors import RequestError
 from adiabat.formats.inventory import codec_bounds
 from adiabat.formats.low_rank_layout import bounds_of
 from adiabat.formats.metrics import ErrorSummary
-from adiabat.formats.policy import Bound, place_bound
+from adiabat.formats.policy import Bound, format_bound, is_target, place_bound
 from adiabat.formats.sources.cf import is_zarr, open_source
 from adiabat.formats.sources.tropomi import is_swath
 
@@ -123,7 +123,16 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
         _compare(errors, x[region], x_hat[region], tuple(part.start for part in region))
         if progress is not None:
             progress(name, x[region].size)
-    return VariableCheck(name, bound, errors, _describe(errors, x) if errors.violations else None, dims)
+    return VariableCheck(name, bound, errors, _problem(errors, x), dims)
+
+
+def _problem(errors: ErrorSummary, x: xr.DataArray) -> str | None:
+    """What is wrong, if anything is."""
+    if errors.violations:
+        return _describe(errors, x)
+    if is_target(errors.bound) and errors.used > 1:
+        return f"has an RMSE of {errors.rmse:.6g}, more than the target {format_bound(errors.bound)}"
+    return None
 
 
 def _low_rank(target: str | Path) -> dict[str, Bound | None]:

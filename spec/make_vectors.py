@@ -7,9 +7,10 @@ Vectors are append-only: a folder that is there already is never written to. Whe
 written now, the command says so and ends with 1. A new vector is written only if the reference decoder agrees with it.
 Then `walkthrough.md` is written from the vectors. The same package, models and libraries give the same bytes.
 
-Names of version 2 begin with `v2-` (`hand-v2-` where our encoder would never write such a stream). All others are of
-version 1, which is written here as adiabat 0.1.0 did, with the model of then (`version_1`). Static fields that vectors
-use are kept in `models/` beside the cases.
+Names of version 2 begin with `v2-` (`hand-v2-` where our encoder would never write such a stream), those of version 3
+with `v3-`. All others are of version 1, which is written here as adiabat 0.1.0 did, with the model of then
+(`version_1`). Static fields that vectors use are kept in `models/` beside the cases. Vectors of version 3 go beside the
+others only with a shipped model, `codec/models/hyperprior.zip`; into another folder with any that is found.
 """
 
 from __future__ import annotations
@@ -34,16 +35,21 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec import Pyramid, entropy, models, regression, smoothing, volume
+from adiabat.codec import Hyperprior, Pyramid, entropy, models, regression, smoothing, subband_coder, volume
 from adiabat.codec.bound import Bound
+from adiabat.codec.description import describe
 from adiabat.codec.frames import Layout
+from adiabat.codec.hyperprior_model import HyperpriorModel, find_hyperprior
+from adiabat.codec.latent_choice import with_residual
+from adiabat.codec.latent_codec import candidate
+from adiabat.codec.latent_options import LatentOptions
 from adiabat.codec.models import find_model
 from adiabat.codec.octets import Reader, pack, write_varint
 from adiabat.codec.paths import Chunk
 from adiabat.codec.side import Side, Weights
 from adiabat.codec.smoothing import Smoothing
 from adiabat.codec.statics import Static, static_file, write_statics
-from adiabat.codec.stream import Stream, describe
+from adiabat.codec.stream import Stream
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -107,6 +113,7 @@ def model_of(case: str) -> str:
 @contextmanager
 def default_model(name: str) -> Iterator[None]:
     """Encode with this model where none is named."""
+    find_model(name)
     with mock.patch.object(models, "DEFAULT", name):
         yield
 
@@ -984,6 +991,274 @@ def refused_profiles() -> Iterator[Invalid]:
         yield f"v2-profile-{name}", what, "Corrupt", data
 
 
+# ---- version 3: the latent path -------------------------------------------------------------------------------------
+
+
+def latent_model() -> HyperpriorModel:
+    """Find the model with which vectors were written, or the shipped one if there are none yet."""
+    about = VECTORS / "valid" / "v3-latent" / "about.json"
+    return find_hyperprior(str(json.loads(about.read_text())["model"]) if about.exists() else None)
+
+
+def latent_model_is_shipped() -> bool:
+    """Whether the model of vectors of version 3 is one that the package brings, and not one of ADIABAT_MODELS."""
+    files = sorted(SHIPPED.glob("hyperprior*.zip"))
+    return bool(files) and latent_model().sha256 in {hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def latent_coded(
+    array: Array,
+    step: float,
+    *,
+    x_first: bool = False,
+    wrap: bool = False,
+    bound: float | None = None,
+    model: HyperpriorModel | None = None,
+    statics: tuple[Static, ...] = (),
+    **options: Any,
+) -> bytes:
+    """Encode by the latent path with this step; with a residual under a bound."""
+    shared = (options.get("valid_range"), options.get("fill_value"), wrap, None, 1, None)
+    asked = LatentOptions.parse(None, "lossless" if bound is None else {"abs": bound}, *shared)
+    field = dataclasses.replace(asked.field(array, None), statics=statics)
+    model, scale = model or latent_model(), float(np.float32(step))
+    analysis = subband_coder.Analysis(field.anomaly, wrap, x_first)
+    payload, integers = subband_coder.encode(analysis, scale, model)
+    x_hat = field.centre + integers * (scale / 65536)
+    made = candidate(field, Hyperprior.codec_id, model.sha256, payload, scale, x_hat, centre=field.centre)
+    if bound is None:
+        return made.stream.write()
+    data = with_residual(made, field, Bound("abs", bound), asked)
+    if data is None:
+        raise ValueError("no residual keeps the bound")
+    return data
+
+
+def wild(
+    shape: tuple[int, int, int],
+    most: int,
+    *,
+    top: float = 0.0,
+    x_first: bool = False,
+    wrap: bool = False,
+    model: HyperpriorModel | None = None,
+    scale: float = 0.5,
+) -> bytes:
+    """Encode symbols of any size up to `most`, whatever the model makes of them; top: value of the top, in steps."""
+    rng, model = np.random.default_rng(6), model or latent_model()
+
+    def any_symbols(*arguments: Any) -> None:
+        symbols = arguments[-1]
+        size = np.exp(rng.uniform(-1, np.log(most + 1), symbols.size))
+        symbols[:] = np.minimum(size, most).astype(np.int64) * rng.choice([-1, 1], symbols.size)
+
+    analysis = subband_coder.Analysis(np.full(shape, top), wrap, x_first)
+    with mock.patch.object(subband_coder, "quantise", any_symbols):
+        payload, _ = subband_coder.encode(analysis, 1.0, model)
+    return latent_stream(payload, model, shape, scale=scale, wrap=wrap).write()
+
+
+def latent_stream(
+    payload: bytes, model: HyperpriorModel, shape: tuple[int, ...], *, scale: float = 0.5, wrap: bool = False
+) -> Stream:
+    """Make a stream of float32 around a payload."""
+    domain = ("latent", 280.0, scale)
+    return Stream(
+        "latent",
+        np.dtype("<f4"),
+        shape,
+        bound=("unbounded", 0.0),
+        domain=domain,
+        wrap=wrap,
+        model=bytes.fromhex(model.sha256),
+        sections={"payload": payload},
+        codec=Hyperprior.codec_id,
+    )
+
+
+def latents() -> Iterator[Valid]:
+    """Give what the latent path has."""
+    around = smooth((16, 32), wrap=True)
+    yield "v3-latent", "one frame", latent_coded(smooth(), 0.3)
+    yield "v3-x-first", "a first level along x alone", latent_coded(smooth(), 0.3, x_first=True)
+    yield "v3-wrap", "x closes on itself", latent_coded(around, 0.2, wrap=True)
+    yield (
+        "v3-wrap-x-first",
+        "the same with a first level along x alone",
+        latent_coded(around, 0.2, wrap=True, x_first=True),
+    )
+    yield "v3-wrap-12", "a width that wraps on two levels only", latent_coded(smooth((9, 12)), 0.2, wrap=True)
+    yield "v3-odd", "odd numbers of rows and columns", latent_coded(smooth((13, 21)), 0.1)
+    yield (
+        "v3-odd-x-first",
+        "the same with a first level along x alone",
+        latent_coded(smooth((13, 21)), 0.1, x_first=True),
+    )
+    yield "v3-frames", "frames, coded together", latent_coded(smooth((2, 3, 10, 14)), 0.2, wrap=True)
+    for shape in ((1, 31), (29, 1), (2, 2), (3, 2), (2, 40)):
+        name = "x".join(map(str, shape))
+        yield f"v3-shape-{name}", f"shape {shape}", latent_coded(smooth(shape), 0.05, x_first=shape[0] == 2)
+    for dtype in ("<f2", ">f4", "<f8", ">f8"):
+        name = f"{'big' if dtype[0] == '>' else 'little'}{dtype[1:]}"
+        yield f"v3-{name}", f"{dtype}", latent_coded(smooth((11, 12), dtype), 0.4)
+    fortran = np.asfortranarray(smooth((3, 9, 8)))
+    yield "v3-fortran", "Fortran order, three axes", latent_coded(fortran, 0.4)
+    yield "v3-mask", "NaN and infinities", latent_coded(holes(smooth()), 0.4)
+    filled = smooth()
+    filled[3:9, 4:30] = -9999
+    yield "v3-fill-value", "a fill value, exact", latent_coded(filled, 0.4, fill_value=-9999.0)
+    yield "v3-range", "decoded values clipped", latent_coded(smooth(), 2.0, valid_range=(270.0, 280.0))
+    yield "v3-bound", "a residual under a bound", latent_coded(smooth(), 1.0, bound=0.1)
+    yield "v3-bound-mask", "a residual and a mask, frames", latent_coded(holes(smooth((2, 20, 24))), 0.5, bound=0.1)
+    here, other = Static(STATIC, 1, 2, -0.0065), Static(STATIC, 0, 4, 1e-3)
+    hills = latent_coded(hilly((2, 12, 14), 1, 2), 0.3, statics=(here,))
+    yield "v3-static", "frames less what a static field explains", hills
+    three = latent_coded(hilly((12, 14), 1, 2), 0.3, bound=0.1, x_first=True, statics=(here, other, other))
+    yield "v3-static-bound", "static fields, and a residual", three
+    yield "v3-fine", "symbols with raw bits, and escaped ones", latent_coded(spiky((17, 18), 4), 0.03)
+    yield "v3-coarse", "hardly any symbols", latent_coded(smooth((40, 48)), 8.0)
+    with mock.patch.object(entropy, "SUBSTITUTION_LETTERS", 0):
+        steps = np.where(np.random.default_rng(8).random((40, 40)) < 0.5, 0.0, 1.0).astype("<f4")
+        yield "v3-substitution", "a field that suits other tables", latent_coded(steps, 0.02)
+    chosen = Hyperprior(target={"ratio": 60.0}, model=latent_model().sha256).encode(smooth((64, 96)))
+    yield "v3-chosen", "as the encoder chooses", bytes(chosen)
+
+
+def hand_made_3() -> Iterator[Valid]:
+    """Give streams of version 3 that a reader must take though our encoder never writes them."""
+    yield "hand-v3-wild", "any symbols", wild((2, 13, 18), 200, wrap=True, x_first=True)
+    far = wild((1, 24, 20), 2**38, top=2.0**20, x_first=True)
+    yield "hand-v3-far", "coefficients and LL clipped to 2**38", far
+    stream = Stream.read(wild((1, 1, 1), 0, top=3.0))
+    one = dataclasses.replace(stream, sections={"payload": b"\1" + stream.sections["payload"][1:]}).write()
+    yield "hand-v3-value", "one value: no levels, whatever the first byte says", one
+    base = Stream.read(latent_coded(smooth((9, 11)), 0.5))
+
+    def with_nested(data: bytes) -> bytes:
+        sections = {**base.sections, "residual": data}
+        return dataclasses.replace(base, bound=("abs", 0.5), sections=sections).write()
+
+    off = smooth((9, 11)) - 280
+    classical = encoded(off.astype(">f8").reshape(9, 1, 11), {"abs": 0.1}, "classical")
+    yield "hand-v3-residual-classical", "a residual of another dtype and shape, classical", with_nested(classical)
+    yield "hand-v3-residual-raw", "a raw residual", with_nested(encoded(off, "lossless", "raw"))
+    constant = encoded(np.full((9, 11), 0.25, "<f2"), "lossless")
+    yield "hand-v3-residual-constant", "a constant residual", with_nested(constant)
+    with version_1():
+        old = encoded(smooth((9, 11)), {"abs": 0.1}, "neural")
+    yield "hand-v3-residual-1", "a residual of version 1", with_nested(old)
+    large = dataclasses.replace(base, dtype=np.dtype("<f2"), domain=("latent", 65000.0, 1e4)).write()
+    yield "hand-v3-infinite", "values beyond float16", large
+
+
+# ---- version 3: streams that must be refused ------------------------------------------------------------------------
+
+
+def with_coded(data: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Change one of the four coded parts of a latent payload."""
+    payload = Stream.read(data).sections["payload"]
+    parts = parts_of(b"\0\0" + payload[1:])
+    parts[number] = change(parts[number])
+    return with_sections(data, payload=payload[:1] + joined(parts)[2:])
+
+
+def refused_latents() -> Iterator[Invalid]:
+    """Give broken latent payloads and residuals."""
+    good = latent_coded(smooth((9, 11)), 0.3)
+    spikes, both = latent_coded(spiky((17, 18), 4), 0.03), latent_coded(smooth((9, 11)), 1.0, bound=0.1)
+    payload = Stream.read(good).sections["payload"]
+    nested = Stream.read(both).sections["residual"]
+    other = encoded(smooth((9, 12)), {"abs": 0.1})
+    cases = {
+        "flag": ("a first byte of 2", with_sections(good, payload=b"\2" + payload[1:])),
+        "payload-empty": ("an empty payload", with_sections(good, payload=b"")),
+        "payload-tail": ("bytes after the escapes", with_sections(good, payload=payload + b"\0")),
+        "payload-cut": ("a payload cut off", with_sections(good, payload=payload[:-4])),
+        "words-bytes": ("words of 3 bytes", with_coded(good, 2, lambda part: part[:-1])),
+        "words-zero": ("a last word of 0", with_coded(good, 2, lambda part: part + bytes(4))),
+        "words-more": ("words left over", with_coded(good, 2, lambda part: b"\1\2\3\4" + part)),
+        "substitution-96": ("table 96", with_coded(good, 1, lambda part: pack(b"\x60" + bytes(191)))),
+        "raw-bits-more": ("raw bits left over", with_coded(good, 3, lambda part: part + b"\0")),
+        "raw-bits-less": ("raw bits missing", with_coded(spikes, 3, lambda part: part[:-1])),
+        "escapes-less": ("escaped symbols missing", with_coded(spikes, 4, lambda part: b"")),
+        "top-far": ("a top value beyond 2**38", wild((1, 5, 6), 3, top=2.0**24)),
+        "residual-shape": ("a residual of another shape", with_sections(both, residual=other)),
+        "residual-latent": ("a residual of the latent path", with_sections(both, residual=good)),
+        "residual-empty": ("no bytes in the residual", with_sections(both, residual=b"")),
+        "residual-crc": ("another checksum of the residual", with_sections(both, residual=nested[:-4] + b"\1\2\3\4")),
+    }  # fmt: skip
+    for name, (what, data) in cases.items():
+        yield f"v3-{name}", what, "Truncated" if name == "residual-empty" else "Corrupt", data
+    here = Static(STATIC, 1, 2, -0.0065)
+    hills = latent_coded(hilly((12, 14), 1, 2), 0.3, statics=(here,))
+    for name, what, error, static in (
+        ("none", "no static field in section static", "Corrupt", b"\0"),
+        ("row", "a row beyond the static field", "Corrupt", write_statics((dataclasses.replace(here, y=3),))),
+        ("gain-inf", "an infinite gain", "Corrupt", write_statics((dataclasses.replace(here, gain=np.inf),))),
+        ("unknown", "a static field that nobody has", "ModelNotFound", write_statics((Static(bytes(32).hex()),))),
+    ):
+        yield f"v3-static-{name}", what, error, with_sections(hills, static=static)
+    nobody = dataclasses.replace(Stream.read(good), model=bytes(range(8))).write()
+    yield "v3-model", "a model that nobody has", "ModelNotFound", nobody
+    of_pyramid = dataclasses.replace(Stream.read(good), model=bytes.fromhex(find_model().sha256)).write()
+    yield "v3-model-kind", "a model of adiabat.pyramid", "ModelMismatch", of_pyramid
+
+
+def refused_latent_headers() -> Iterator[Invalid]:
+    """Give broken headers of version 3."""
+    good = Stream.read(latent_coded(smooth((5, 6)), 0.3))
+    payload, model = good.sections["payload"], good.model or b""
+    f32, f64 = struct.Struct("<f").pack, struct.Struct("<d").pack
+    names = ("path", "flags", "dtype", "shape", "bound", "domain", "model", "rest")
+    alone = bytes([1, 5, len(payload)]) + payload
+    parts = (b"\4", b"\0", b"\2", b"\2\5\6", b"\4", b"\6" + f32(280.0) + f32(0.3), model, alone)
+
+    def changed(version: int = 3, codec: int = 2, **fields: bytes) -> bytes:
+        body = b"".join(fields.get(name, part) for name, part in zip(names, parts, strict=True))
+        return sealed(body, version=version, codec=codec)
+
+    nested = encoded(np.full((5, 6), 0.25, "<f4"), "lossless")
+    heads, ordered = bytes([2, 5, len(payload), 8, len(nested)]), b"\3"
+    both, abs_bound = heads + payload + nested, b"\1" + f64(0.5)
+    fitting = bytes([1, 5, 9, 1, 1, 0]) + bytes(6)
+    cases = {
+        "scale-0": ("a scale of 0", changed(domain=b"\6" + f32(280.0) + f32(0.0))),
+        "scale-negative": ("a negative scale", changed(domain=b"\6" + f32(280.0) + f32(-0.3))),
+        "scale-nan": ("a scale of NaN", changed(domain=b"\6" + f32(280.0) + f32(np.nan))),
+        "centre-inf": ("an infinite centre", changed(domain=b"\6" + f32(np.inf) + f32(0.3))),
+        "codec-4": ("codec 4", changed(codec=4)),
+        "codec-1": ("the latent path of codec 1", changed(codec=1)),
+        "in-2": ("the latent path in version 2", changed(version=2)),
+        "in-2-codec-1": ("the latent path of codec 1 in version 2", changed(version=2, codec=1)),
+        "neural": ("the neural path in version 3", changed(path=b"\3", codec=1, model=bytes(32))),
+        "neural-codec-2": ("the neural path of codec 2", changed(path=b"\3", model=bytes(32))),
+        "constant": (
+            "the constant path in version 3",
+            changed(path=b"\1", codec=1, bound=b"\0", domain=b"\0", model=b"", rest=bytes([1, 5, 4]) + bytes(4)),
+        ),
+        "classical-codec-2": (
+            "the classical path of codec 2 in version 2",
+            changed(version=2, path=b"\2", bound=b"\0", domain=ordered, shape=b"\2\2\3", model=b"", rest=fitting),
+        ),
+        "path-5": ("path 5", changed(path=b"\5")),
+        "domain": ("domain abs on the latent path", changed(domain=b"\1" + f64(0.01))),
+        "domain-7": ("domain 7", changed(domain=b"\7" + f32(280.0) + f32(0.3))),
+        "bound-5": ("bound 5", changed(bound=b"\5")),
+        "bound-lossless": ("a lossless bound", changed(bound=b"\0")),
+        "bound-rel": ("a relative bound and a residual", changed(bound=b"\2" + f64(0.5), rest=both)),
+        "bound-alone": ("a bound without a residual", changed(bound=abs_bound)),
+        "residual-alone": ("a residual without a bound", changed(rest=both)),
+        "section-3": ("section exceptions", changed(rest=bytes([2, 3, 0, 5, len(payload)]) + payload)),
+        "section-9": ("section 9", changed(rest=bytes([2, 5, len(payload), 9, 0]) + payload)),
+        "elements-none": ("nothing to predict", changed(shape=b"\2\0\6")),
+        "elements-per-byte": ("too many elements for so few bytes", changed(shape=b"\1" + write_varint(1 << 28))),
+        "model-32": ("all of the model's hash", changed(model=bytes.fromhex(latent_model().sha256))),
+    }  # fmt: skip
+    for name, (what, data) in cases.items():
+        yield f"v3-{name}", what, "Corrupt", data
+    yield "version-4", "version 4", "UnsupportedVersion", changed(version=4)
+
+
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
@@ -1009,6 +1284,9 @@ VERSION_2: Sources = (
 )
 
 
+VERSION_3: Sources = ((latents, hand_made_3), (refused_latents, refused_latent_headers))
+
+
 def vectors_of(sources: Sources) -> Iterator[tuple[str, Files]]:
     """Give the folder and files of each vector of some sources."""
     for source in sources[0]:
@@ -1019,14 +1297,15 @@ def vectors_of(sources: Sources) -> Iterator[tuple[str, Files]]:
             yield f"invalid/{name}", {"stream.bin": data, "about.json": _json({"what": what, "error": error})}
 
 
-def all_vectors() -> Iterator[tuple[str, Files]]:
-    """Give every vector's folder and files."""
+def all_vectors(*, latent: bool = True) -> Iterator[tuple[str, Files]]:
+    """Give every vector's folder and files; those of version 3 only if `latent`."""
     with version_1():
         yield from vectors_of(VERSION_1)
     with default_model(model_of("v2-still")):
         if not find_model().sees_references:
             raise SystemExit("vectors of version 2 need a shipped model of format 2")
         yield from vectors_of(VERSION_2)
+        yield from vectors_of(VERSION_3) if latent else ()
 
 
 def agrees(files: Files, decoder: Any, folders: list[Path]) -> bool:
@@ -1079,7 +1358,10 @@ def main() -> int:
     if not static.exists():
         static.parent.mkdir(parents=True, exist_ok=True)
         static.write_bytes(static_field())
-    for name, files in all_vectors():
+    latent = into != VECTORS or latent_model_is_shipped()
+    if not latent:
+        print("without vectors of version 3: codec/models/hyperprior.zip is not the model found", file=sys.stderr)
+    for name, files in all_vectors(latent=latent):
         good = (into / name).exists() or agrees(files, decoder, folders)
         done[write(into / name, files) if good else "wrong"].append(name)
     print(f"{len(done['new'])} written, {len(done['same'])} there already and the same")

@@ -19,7 +19,7 @@ import sys
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,10 @@ class ModelMismatch(InvalidError):
     """A package with the right hash that breaks the rules of model.md or integer_net.md."""
 
 
+class OtherCodec(Exception):
+    """A stream of `adiabat.vq`, whose decoder is a network of floating-point numbers: vq.md. Not of this program."""
+
+
 def require(good: bool | np.bool_, message: str) -> None:
     """Raise Corrupt unless `good`."""
     if not good:
@@ -90,6 +94,12 @@ class Cursor:
     def f64(self) -> float:
         """One finite binary64."""
         number = float(struct.unpack("<d", self.take(8))[0])
+        require(math.isfinite(number), "expected a finite number")
+        return number
+
+    def f32(self) -> float:
+        """One finite binary32."""
+        number = float(struct.unpack("<f", self.take(4))[0])
         require(math.isfinite(number), "expected a finite number")
         return number
 
@@ -154,6 +164,7 @@ class Stream:
     """Header and sections; of a bound along an axis (domain profile) that axis."""
 
     version: int
+    codec: int
     path: str
     flags: int
     dtype: np.dtype[Any]
@@ -180,9 +191,9 @@ class Stream:
 def envelope(data: bytes) -> bytes:
     """Check magic, version, codec, length and checksum; return header, section table and sections."""
     require(b"ADBT".startswith(data[:4]), "expected the magic ADBT")
-    if len(data) > 4 and data[4] not in (1, 2):
+    if len(data) > 4 and data[4] not in (1, 2, 3):
         raise UnsupportedVersion(f"version {data[4]}")
-    require(len(data) < 6 or data[5] == 1, "expected codec 1")
+    require(len(data) < 6 or data[5] in (1, 2, 3), "expected a codec from 1 to 3")
     if not any(byte < 128 for byte in data[6:15]):
         raise Corrupt("length of more than 9 bytes") if len(data) >= 15 else Truncated("no length")
     cursor = Cursor(data[6:])
@@ -195,48 +206,57 @@ def envelope(data: bytes) -> bytes:
     return body[:-4]
 
 
-PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural"}
+PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural", 4: "latent"}
 DTYPES = {1: "f2", 2: "f4", 3: "f8"}
 DOMAINS = {0: ("none", ""), 1: ("abs", "d"), 2: ("lattice", "ddv"), 3: ("ordered", ""), 4: ("log", "v")}
 SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low words", 5: "payload"}
 DOMAINS_2 = {**DOMAINS, 5: ("profile", "v")}  # of version 2
 SECTIONS_2 = {**SECTIONS, 6: "bounds", 7: "static"}
+DOMAINS_3 = {6: ("latent", "ff")}  # of version 3, which has the latent path only
+SECTIONS_3 = {1: "mask", 5: "payload", 7: "static", 8: "residual"}
+DOMAINS_OF = {1: DOMAINS, 2: DOMAINS_2, 3: DOMAINS_3}
+SECTIONS_OF = {1: SECTIONS, 2: SECTIONS_2, 3: SECTIONS_3}
+BOUNDS_OF = {1: (0, 1, 2), 2: (0, 1, 2, 3), 3: (1, 4)}
 
 
 def parse(data: bytes) -> Stream:
     """Bytes -> header and sections."""
-    cursor, version = Cursor(envelope(data)), data[4]
+    cursor, version, codec = Cursor(envelope(data)), data[4], data[5]
     path, flags, code, dimensions = cursor.u8(), cursor.u8(), cursor.u8(), cursor.u8()
     require(path in PATHS and flags < 16 and code & 127 in DTYPES and dimensions <= 32, "header")
+    require((version == 3) == (path == 4) == (codec != 1), "version 3, the latent path and a latent codec go together")
     shape = tuple(cursor.varint() for _ in range(dimensions))
     elements = math.prod(max(length, 1) for length in shape)
-    predicted = path in (2, 3)
+    predicted = path in (2, 3, 4)
     require(elements <= 2**31, "more than 2**31 elements")
     require(not predicted or elements <= 65536 * len(data), "more than 65536 elements a byte")
-    axis = read_bound(cursor, version)
-    domains, number = DOMAINS if version == 1 else DOMAINS_2, cursor.u8()
+    bound, axis = read_bound(cursor, version)
+    domains, number = DOMAINS_OF[version], cursor.u8()
     require(number in domains and (number != 0) == predicted, "domain")
     domain, kinds = domains[number]
-    parameters = [cursor.f64() if kind == "d" else cursor.varint(2**31 - 1) for kind in kinds]
+    read = {"d": cursor.f64, "f": cursor.f32, "v": lambda: cursor.varint(2**31 - 1)}
+    parameters = [read[kind]() for kind in kinds]
     require("d" not in kinds or parameters[0] > 0, "unit or spacing")
+    require(domain != "latent" or parameters[1] > 0, "scale")
     lowest = cursor.f64() if flags & 4 else None
     highest = cursor.f64() if flags & 8 else None
     require(lowest is None or highest is None or lowest <= highest, "range")
-    model = cursor.take(32).hex() if path == 3 else ""
+    model = cursor.take({3: 32, 4: 8}.get(path, 0)).hex()
     dtype = np.dtype("<>"[code >> 7] + DTYPES[code & 127])
-    sections = section_table(cursor, SECTIONS if version == 1 else SECTIONS_2)
+    sections = section_table(cursor, SECTIONS_OF[version])
+    require(version < 3 or (bound == 1) == ("residual" in sections), "a bound without a residual, or the reverse")
     limits = [lowest, highest]
-    return Stream(version, PATHS[path], flags, dtype, shape, axis, domain, parameters, limits, model, sections)
+    return Stream(version, codec, PATHS[path], flags, dtype, shape, axis, domain, parameters, limits, model, sections)
 
 
-def read_bound(cursor: Cursor, version: int) -> int | None:
-    """Read the bound; of a profile return its axis. Sizes are informative."""
+def read_bound(cursor: Cursor, version: int) -> tuple[int, int | None]:
+    """Read the bound: its kind, and of a profile its axis. Sizes are informative."""
     bound = cursor.u8()
-    require(bound <= (2 if version == 1 else 3), "bound")
+    require(bound in BOUNDS_OF[version], "bound")
     if bound == 3:
-        return cursor.u8()
-    require(bound == 0 or cursor.f64() > 0, "size of the bound")
-    return None
+        return bound, cursor.u8()
+    require(bound in (0, 4) or cursor.f64() > 0, "size of the bound")
+    return bound, None
 
 
 def section_table(cursor: Cursor, names: dict[int, str]) -> dict[str, bytes]:
@@ -367,10 +387,15 @@ def to_values(stream: Stream, fine: Integers, dtype: np.dtype[Any]) -> NDArray[A
     if "signs" in stream.sections:
         negative = read_plane(stream.sections["signs"], stream.frames)
         values[negative] = -values[negative]
-    for limit, beyond in zip(stream.limits, (np.less, np.greater), strict=True):
-        if limit is not None:
-            values[beyond(values, dtype.type(limit))] = dtype.type(limit)
+    keep_limits(values, stream.limits)
     return values
+
+
+def keep_limits(values: NDArray[Any], limits: list[float | None]) -> None:
+    """Put values beyond the lowest and the highest at these; -0.0 stays where the lowest is 0."""
+    for limit, beyond in zip(limits, (np.less, np.greater), strict=True):
+        if limit is not None:
+            values[beyond(values, values.dtype.type(limit))] = values.dtype.type(limit)
 
 
 def profile_units(stream: Stream) -> NDArray[np.float64]:
@@ -450,20 +475,24 @@ class Net:
 
 @dataclass
 class Model:
-    """Networks by name, and for each frequency table the 97 sums of its first 0, 1, ... 96 frequencies."""
+    """Networks by name, and for each frequency table the 97 sums of its first 0, 1, ... 96 frequencies.
+
+    Of the kind hyperprior also how far symbols are put back, in each context for magnitude 1, and 2 and more.
+    """
 
     nets: dict[str, Net]
     cumulative: list[list[int]]
+    shrink: Integers
 
 
-def find_model(digest: str, folders: Iterable[str | Path]) -> Model:
-    """Find the package with this SHA-256."""
+def find_model(digest: str, folders: Iterable[str | Path], kind: str = "pyramid") -> Model:
+    """Find the package whose SHA-256 begins so."""
     for folder in folders:
         for path in sorted(Path(folder).glob("*.zip")):
             data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == digest:
+            if hashlib.sha256(data).hexdigest().startswith(digest):
                 try:
-                    return read_package(data)
+                    return read_package(data, kind)
                 except (zipfile.BadZipFile, KeyError, ValueError) as problem:
                     raise ModelMismatch(f"{path}: {problem}") from problem
     raise ModelNotFound(digest)
@@ -490,23 +519,38 @@ def find_static(digest: str, folders: Iterable[str | Path]) -> NDArray[np.float3
     raise ModelNotFound(digest)
 
 
-def read_package(data: bytes) -> Model:
-    """Bytes of a package -> model; ValueError where it breaks a rule."""
+def read_package(data: bytes, kind: str) -> Model:
+    """Bytes of a package -> model of this kind; ValueError where it breaks a rule."""
     with zipfile.ZipFile(io.BytesIO(data)) as package:
         size = sum(entry.file_size for entry in package.infolist())
         if max(len(data), size) > 8 << 20:
             raise ValueError("more than 8 MiB")
         parts = {entry.filename: package.read(entry) for entry in package.infolist()}
     manifest = json.loads(parts["manifest.json"])
-    if manifest["format"] not in (1, 2):
+    if manifest.get("kind", "pyramid") != kind:
+        raise ValueError(f"expected kind {kind}, got {manifest.get('kind', 'pyramid')}")
+    if manifest["format"] not in ((1, 2) if kind == "pyramid" else (1,)):
         raise ValueError(f"format {manifest['format']}")
-    names = NETS if manifest["format"] == 1 else NETS + SIDE_NETS
-    nets = {name: read_net(name, parts, manifest["nets"][name]["shifts"]) for name in names}
+    if kind == "pyramid":
+        names = NETS if manifest["format"] == 1 else NETS + SIDE_NETS
+        nets = {name: read_net(name, parts, manifest["nets"][name]["shifts"]) for name in names}
+    else:
+        no_linear = np.zeros(0, np.int64)
+        shifts = {name: manifest["nets"][name]["shifts"] for name in SUBBAND_NETS}
+        nets = {name: Net(read_layers(name, parts, shifts[name], SUBBAND_INPUTS), no_linear) for name in SUBBAND_NETS}
     frequencies = array(parts, "frequencies.npy", np.uint32, 2)
     if frequencies.shape != (96, 96) or (frequencies < 1).any() or (frequencies.sum(1) != 1 << 24).any():
         raise ValueError("frequencies")
     sums = np.concatenate([np.zeros((96, 1), np.int64), np.cumsum(frequencies, axis=1)], axis=1)
-    return Model(nets, sums.tolist())
+    return Model(nets, sums.tolist(), read_shrink(parts) if kind == "hyperprior" else np.zeros((0, 2), np.int64))
+
+
+def read_shrink(parts: dict[str, bytes]) -> Integers:
+    """How far symbols are put back, for all 624 contexts: none in those that have no table of their own."""
+    own = array(parts, "shrink.npy", np.int16, 2)
+    if own.shape != (96, 2) or np.abs(own).max() > 128:
+        raise ValueError(f"shrink.npy: {own.shape}, or beyond 128")
+    return np.concatenate([own, np.zeros((624 - 96, 2), np.int64)])
 
 
 def array(parts: dict[str, bytes], name: str, dtype: type[np.generic], axes: int) -> Integers:
@@ -523,7 +567,12 @@ def read_net(name: str, parts: dict[str, bytes], shifts: list[int]) -> Net:
     if len(linear) != len(PASSES[name[0]][2]):
         raise ValueError(f"{name}: {len(linear)} linear weights")
     inputs = len(linear) + (20 if name.endswith("-side") else 12)
-    layers, width = [], (inputs + 7) // 8 * 8
+    return Net(read_layers(name, parts, shifts, (inputs + 7) // 8 * 8), linear)
+
+
+def read_layers(name: str, parts: dict[str, bytes], shifts: list[int], width: int) -> list[tuple[Integers, int]]:
+    """Layers of a network of so many inputs."""
+    layers = []
     for number, shift in enumerate(shifts):
         weight = array(parts, f"{name}/weight{number}.npy", np.int8, 2)
         size = np.abs(weight)
@@ -535,7 +584,7 @@ def read_net(name: str, parts: dict[str, bytes], shifts: list[int]) -> Net:
         width = weight.shape[1]
     if not layers or layers[-1][1] != 0 or width != 3:
         raise ValueError(f"{name}: last layer")
-    return Net(layers, linear)
+    return layers
 
 
 # ---- integer_net.md -------------------------------------------------------------------------------------------------
@@ -590,16 +639,17 @@ class Ans:
 
 
 class Symbols:
-    """The four coded parts of one group of frames."""
+    """The four coded parts of one group of frames. dense: raw bits follow one another without a gap."""
 
-    def __init__(self, cumulative: list[list[int]], cursor: Cursor) -> None:
+    def __init__(self, cumulative: list[list[int]], cursor: Cursor, *, dense: bool = False) -> None:
         moved = cursor.take(cursor.varint())
         shifts = np.frombuffer(unpack(moved, 192) if moved else bytes(192), np.uint8)
         require(shifts.max() < 96, "substitutions")
         self.tables = (shifts.reshape(2, 96) + np.arange(96)) % 96
         self.cumulative = cumulative
         self.ans = Ans(cursor.take(cursor.varint()))
-        self.raw = Cursor(cursor.take(cursor.varint()))
+        self.dense, raw = dense, cursor.take(cursor.varint())
+        self.raw = Cursor(np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little").tobytes() if dense else raw)
         self.escapes = read_escapes(cursor.take(cursor.varint()))
 
     def read(self, context: int, count: int, region: int) -> Integers:
@@ -611,14 +661,18 @@ class Symbols:
         number = int(escaped.sum())
         require(number <= len(self.escapes), "escaped symbols")
         high[escaped], self.escapes = self.escapes[:number], self.escapes[number:]
-        low = np.frombuffer(self.raw.take((count * bits + 7) // 8), np.uint8)
-        low_bits = np.unpackbits(low, bitorder="little")[: count * bits].reshape(count, bits)
+        low = np.frombuffer(self.raw.take(count * bits if self.dense else (count * bits + 7) // 8), np.uint8)
+        low_bits = (low if self.dense else np.unpackbits(low, bitorder="little")[: count * bits]).reshape(count, bits)
         weights = np.int64(1) << np.arange(bits, dtype=np.int64)
         return (high << bits) + low_bits.astype(np.int64) @ weights - (1 << bits >> 1)
 
     def end(self) -> None:
         """Everything coded MUST have been used."""
-        self.raw.end()
+        if self.dense:
+            rest = self.raw.rest()
+            require(len(rest) < 8 and not any(rest), "raw bits left over")
+        else:
+            self.raw.end()
         require(not len(self.escapes) and not self.ans.words and self.ans.state == 0, "symbols left over")
 
 
@@ -1082,11 +1136,255 @@ def neural(stream: Stream, valid: Bools, model: Model, rules: Rules, statics: li
     return values
 
 
+# ---- hyperprior.md: the wavelet -------------------------------------------------------------------------------------
+
+BANDS = {"HL": (0, 1), "LH": (1, 0), "HH": (1, 1)}  # whether a band's rows and columns are the odd ones of the level
+SMOOTH = (65536, 46741, 32278, 22590, 15925, 11252, 7955, 5625, 3977, 2812, 1989, 1406, 994, 703, 497, 352, 249)
+DETAIL = (65536, 73862, 54169, 36945, 25690, 18076, 12765, 9023, 6380, 4511, 3190, 2255, 1595, 1128, 796, 564, 399)
+GAIN, LIFTS = 80621, ((0, 29066), (1, 57862), (0, -3472), (1, -103949))  # parity that changes, and its multiplier
+
+
+@dataclass
+class Scale:
+    """One scale level: rows and columns of the finer field, what is halved, and how often by now (y, x); its depth."""
+
+    size: tuple[int, int]
+    halved: tuple[bool, bool]
+    times: tuple[int, int]
+    depth: int
+
+    def band_size(self, odd: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of a band, or of LL, which has the even ones; an axis that is not halved has no odd ones."""
+        lengths = zip(self.size, self.halved, odd, strict=True)
+        rows, columns = ((n + 1 - o) // 2 if halved else n * (1 - o) for n, halved, o in lengths)
+        return rows, columns
+
+    def step(self, odd: tuple[int, int]) -> int:
+        """Quantisation step of a band, or of LL."""
+        y, x = ((SMOOTH, DETAIL)[o][min(n, 16)] for o, n in zip(odd, self.times, strict=True))
+        return max(1, y * x >> 16)
+
+
+def scales(height: int, width: int, x_first: bool) -> list[Scale]:
+    """Scale levels, finest first."""
+    out: list[Scale] = []
+    size, times, depth = (height, width), (0, 0), 0
+    while size != (1, 1):
+        along_x_alone = x_first and not out and width > 1
+        halved = size[0] > 1 and not along_x_alone, size[1] > 1
+        times, depth = (times[0] + halved[0], times[1] + halved[1]), depth + (not along_x_alone)
+        out.append(Scale(size, halved, times, depth))
+        size = out[-1].band_size((0, 0))
+    return out
+
+
+def synthesise(smooth: Integers, bands: dict[str, Integers], scale: Scale, wrap: bool) -> Integers:
+    """LL and bands of a level -> the finer field."""
+    x = np.empty((len(smooth), *scale.size), np.int64)
+    y_step, x_step = 1 + scale.halved[0], 1 + scale.halved[1]
+    for odd, values in [((0, 0), smooth), *((BANDS[name], band) for name, band in bands.items() if band.size)]:
+        x[:, odd[0] :: y_step, odd[1] :: x_step] = values
+    if scale.halved[1]:
+        unlift(x, wrap and scale.size[1] % 2 == 0)
+    if scale.halved[0]:
+        unlift(x.swapaxes(1, 2), False)
+    return x
+
+
+def unlift(x: Integers, wrap: bool) -> None:
+    """Undo the lifting along the last axis, in place."""
+    length = x.shape[2]
+    x[:, :, ::2] = times(x[:, :, ::2], GAIN)
+    for parity, by in LIFTS:
+        here = np.arange(parity, length, 2)
+        before, after = here - 1, here + 1
+        if wrap:
+            before, after = before % length, after % length
+        else:
+            before, after = mirrored(before, length), mirrored(after, length)
+        x[:, :, parity::2] -= times(x[:, :, before] + x[:, :, after], by)
+
+
+def times(value: Integers, by: int) -> Integers:
+    """Product with a multiplier of 16 fraction bits, to the nearest integer."""
+    return value * by + 2**15 >> 16
+
+
+# ---- hyperprior.md: inputs of the networks --------------------------------------------------------------------------
+
+SUBBAND_NETS = [
+    f"{band}-{turn}-{depth}" for band in BANDS for turn in ("first", "later") for depth in ("coarse", "fine")
+]
+SUBBAND_INPUTS = 64
+SAME = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1), (0, -2), (0, 2), (-2, 0), (2, 0))
+OTHERS = {  # band, row, column
+    "HL": (("LH", 0, 0), ("LH", 0, 1), ("LH", -1, 0), ("LH", -1, 1), ("HH", 0, 0), ("HH", -1, 0)),
+    "LH": (("HL", 0, 0), ("HL", 1, 0), ("HL", 0, -1), ("HL", 1, -1), ("HH", 0, 0), ("HH", 0, -1)),
+    "HH": (("HL", 0, 0), ("HL", 1, 0), ("LH", 0, 0), ("LH", 0, 1), ("HL", 0, 1), ("LH", 1, 0)),
+}
+AFTER = {"HL": ("HL", "LH", "HH"), "LH": ("LH", "HH", "HL"), "HH": ("HH", "HL", "LH")}  # a band and the others
+BENDS = (  # second differences of LL: their direction, and where they are taken
+    *(("x", 0, k) for k in (-1, 0, 1, 2)), *(("y", k, 0) for k in (-1, 0, 1, 2)),
+    ("x", -1, 0), ("x", -1, 1), ("x", 1, 0), ("x", 1, 1), ("y", 0, -1), ("y", 1, -1), ("y", 0, 1), ("y", 1, 1),
+    *(("xy", a, b) for a in (-1, 0) for b in (-1, 0)),
+)  # fmt: skip
+SECOND = {
+    "x": {(0, -1): 1, (0, 0): -2, (0, 1): 1},
+    "y": {(-1, 0): 1, (0, 0): -2, (1, 0): 1},
+    "xy": {(0, 0): 1, (0, 1): -1, (1, 0): -1, (1, 1): 1},
+}
+
+
+@dataclass
+class Level:
+    """A scale level while it is decoded: LL, and of each band values and marks (frame, row, column); 0 if unknown."""
+
+    smooth: Integers
+    values: dict[str, Integers]
+    marks: dict[str, Integers]
+    wrap: bool
+
+    @classmethod
+    def empty(cls, smooth: Integers, scale: Scale | None, wrap: bool) -> Level:
+        """Make a level of which only LL is known; without a scale there is nothing: the one above the top."""
+        sizes = {name: scale.band_size(odd) if scale else (0, 0) for name, odd in BANDS.items()}
+        values, marks = ({name: np.zeros((len(smooth), *size), np.int64) for name, size in sizes.items()} for _ in "vm")
+        return cls(smooth, values, marks, wrap)
+
+    def look(self, plane: Integers, rows: Integers, columns: Integers) -> Integers:
+        """Give what stands at rows x columns, flat; outside as at the edge, or round the circle; 0 of an empty band."""
+        frames, height, width = plane.shape
+        if not plane.size:
+            return np.zeros(frames * len(rows) * len(columns), np.int64)
+        columns = columns % width if self.wrap else np.clip(columns, 0, width - 1)
+        return plane[:, np.clip(rows, 0, height - 1)][:, :, columns].reshape(-1)
+
+
+@dataclass
+class View:
+    """What the targets of a pass see: rows and columns of the targets, this level, and the one above."""
+
+    band: str
+    rows: Integers
+    columns: Integers
+    level: Level
+    above: Level
+
+    def at(self, plane: Integers, dy: int, dx: int) -> Integers:
+        """A plane of this level, off the target by so much."""
+        return self.level.look(plane, self.rows + dy, self.columns + dx)
+
+    def parent(self, plane: Integers, dy: int, dx: int) -> Integers:
+        """A plane of the level above, off the target's place there."""
+        return self.above.look(plane, (self.rows >> 1) + dy, (self.columns >> 1) + dx)
+
+    def bend(self, kind: str, dy: int, dx: int) -> Integers:
+        """A second difference of LL."""
+        parts = [by * self.at(self.level.smooth, dy + a, dx + b) for (a, b), by in SECOND[kind].items()]
+        return np.sum(parts, axis=0)
+
+
+def around(look: Callable[[Integers, int, int], Integers], marks: Integers, reach: int) -> Integers:
+    """Sum of |marks| in a square."""
+    offsets = range(-reach, reach + 1)
+    return np.sum([np.abs(look(marks, dy, dx)) for dy in offsets for dx in offsets], axis=0)
+
+
+def subband_values(view: View) -> tuple[Integers, Integers, Integers]:
+    """Values of inputs 0 to 43 (44, targets), the sum of which spread is a share, and how LL bends."""
+    level, above, (own, second, third) = view.level, view.above, AFTER[view.band]
+    near = [view.at(level.values[own], dy, dx) for dy, dx in SAME]
+    near += [view.at(level.values[name], dy, dx) for name, dy, dx in OTHERS[view.band]]
+    dy, dx = 2 * int(view.rows[0] & 1) - 1, 2 * int(view.columns[0] & 1) - 1
+    kin = [view.parent(above.values[own], a, b) for a, b in ((0, 0), (dy, 0), (0, dx), (dy, dx))]
+    kin += [view.parent(above.values[name], 0, 0) for name in (second, third)]
+    bends = [view.bend(*bend) for bend in BENDS]
+    bend = np.abs(bends).sum(0)
+    total = 2 * np.abs(near).sum(0) + np.abs(kin).sum(0) + (bend >> 1)
+    return np.stack([*near, *kin, *(value >> 1 for value in bends)]), total, bend
+
+
+def subband_inputs(view: View, step: int, depth: int, x_first: bool) -> Gathered:
+    """Inputs of the networks of a pass, and what settles their outputs."""
+    values, total, bend = subband_values(view)
+    spread = (total >> 4) + (step >> 2) + 1
+    z = np.maximum(bit_length(spread) - 16, 0)
+    inverse = 2**32 // (spread >> z)
+    log_step = log8(np.array([step]))
+    octave = log8(spread) - log_step
+    level, above, (own, second, third) = view.level, view.above, AFTER[view.band]
+    crowds = [4 * around(view.at, level.marks[own], 1), 2 * around(view.at, level.marks[own], 2)]
+    crowds += [4 * around(view.at, level.marks[name], 1) for name in (second, third)]
+    crowds += [4 * around(view.parent, above.marks[name], 1) for name in (own, second, third)]
+    crowds += [2 * around(view.parent, above.marks[own], 2)]
+    slopes = [np.abs(view.at(level.smooth, *to) - view.at(level.smooth, 0, 0)) for to in ((0, 1), (1, 0))]
+    lively = [log8(change + (step >> 3) + 1) - log_step for change in (bend >> 3, *slopes)]
+    numbers = 127 * int(view.rows[0] & 1), 127 * int(view.columns[0] & 1), 12 * min(depth, 10)
+    inputs = [
+        *((values >> z) * inverse + 2**26 >> 27),
+        *(octave, 4 * octave),
+        *(2 * log8(crowd + 1) for crowd in crowds),
+        *lively,
+        2 * log8(4 * np.abs(view.parent(above.marks[own], 0, 0)) + 1),
+        *(np.full_like(octave, number) for number in (*numbers, 127 * (depth < 2), 127 * x_first, 127)),
+    ]
+    return Gathered(clip127(np.stack(inputs, axis=1)) + 128, np.zeros_like(spread), spread, octave)
+
+
+# ---- hyperprior.md: the walk ----------------------------------------------------------------------------------------
+
+TOP_CONTEXT = 108
+
+
+def decode_pass(view: View, scale: Scale, coded: Symbols, model: Model, first: bool, x_first: bool) -> None:
+    """Coefficients and marks of one pass, into their band."""
+    step = scale.step(BANDS[view.band])
+    gathered = subband_inputs(view, step, scale.depth, x_first)
+    net = model.nets[view.band + ("-first" if first else "-later") + ("-fine" if scale.depth <= 1 else "-coarse")]
+    mean, context = settle(run(net, gathered.inputs), gathered, None, 1)
+    symbol = np.zeros(len(context), np.int64)
+    for number in np.unique(context):
+        where = np.flatnonzero(context == number)
+        symbol[where] = coded.read(int(number), len(where), 0)
+    back = model.shrink[context, np.clip(np.abs(symbol), 1, 2) - 1] * step >> 8
+    value = np.clip(mean + symbol * step - np.sign(symbol) * back, -LIMIT, LIMIT)
+    targets = np.s_[:, view.rows[0] :: 2, view.columns[0] :: 2]
+    shape = view.level.values[view.band][targets].shape
+    view.level.values[view.band][targets] = value.reshape(shape)
+    view.level.marks[view.band][targets] = clip127(symbol).reshape(shape)
+
+
+def hyperprior(payload: bytes, shape: tuple[int, int, int], wrap: bool, model: Model) -> Integers:
+    """Hyperprior payload -> the field in integers (frame, y, x)."""
+    cursor = Cursor(payload)
+    x_first = cursor.u8()
+    require(x_first <= 1, "first level along x alone")
+    coded = Symbols(model.cumulative, cursor, dense=True)
+    levels = scales(shape[1], shape[2], bool(x_first))
+    step, top = levels[-1].step((0, 0)) if levels else 65536, coded.read(TOP_CONTEXT, shape[0], 0)
+    require(np.abs(top).max() <= LIMIT // step, "value of the top level")
+    smooth = (top * step).reshape(-1, 1, 1)
+    above = Level.empty(smooth, None, False)
+    for scale in reversed(levels):
+        smooth = np.clip(smooth, -LIMIT, LIMIT)
+        level = Level.empty(smooth, scale, wrap and scale.size[1] % 2 == 0)
+        for row, column in ((0, 0), (1, 1), (0, 1), (1, 0)):
+            for band, plane in level.values.items():
+                rows, columns = (np.arange(odd, n, 2) for odd, n in zip((row, column), plane.shape[1:], strict=True))
+                if len(rows) and len(columns):
+                    view = View(band, rows, columns, level, above)
+                    decode_pass(view, scale, coded, model, (row, column) == (0, 0), bool(x_first))
+        smooth, above = synthesise(smooth, level.values, scale, wrap), level
+    coded.end()
+    cursor.end()
+    return smooth
+
+
 # ---- stream.md: static fields ---------------------------------------------------------------------------------------
 
 
-def static_fields(stream: Stream, folders: Iterable[str | Path]) -> list[Integers]:
-    """Fine values (y, x) of each static field of the chunk."""
+def static_fields(stream: Stream, folders: Iterable[str | Path]) -> list[NDArray[np.float64]]:
+    """Values (y, x) of each static field of the chunk, times their gains."""
     if "static" not in stream.sections:
         return []
     cursor, (_, height, width), out = Cursor(stream.sections["static"]), stream.frames, []
@@ -1096,8 +1394,7 @@ def static_fields(stream: Stream, folders: Iterable[str | Path]) -> list[Integer
         digest, y, x, gain = cursor.take(32).hex(), cursor.varint(2**31), cursor.varint(2**31), cursor.f64()
         field = find_static(digest, folders)
         require(y + height <= field.shape[0] and x + width <= field.shape[1], "beyond the static field")
-        part = field[y : y + height, x : x + width].astype(np.float64)
-        out.append(np.clip(np.rint(gain * part), -LIMIT, LIMIT).astype(np.int64))
+        out.append(gain * field[y : y + height, x : x + width].astype(np.float64))
     cursor.end()
     return out
 
@@ -1113,10 +1410,10 @@ def check_header(stream: Stream) -> None:
     allowed = {"payload"}
     if stream.path != "raw":
         allowed |= {"mask"}
-    if stream.path in ("classical", "neural"):
+    if stream.path in ("classical", "neural", "latent"):
         require(math.prod(stream.shape) > 0, "an array without elements is constant")
-        allowed |= {"exceptions"}
-    if stream.path == "neural":
+        allowed |= {"residual"} if stream.path == "latent" else {"exceptions"}
+    if stream.path in ("neural", "latent"):
         allowed |= {"static"}
     if stream.domain == "log":
         allowed |= {"signs"}
@@ -1142,6 +1439,8 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
     if stream.path == "constant":
         require(len(payload) == itemsize, "constant")
         values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<")).astype(dtype)[0])
+    elif stream.path == "latent":
+        values = latent(stream, dtype, list(models))
     else:
         step, snap = step_and_snap(stream)
         if stream.path == "classical":
@@ -1149,13 +1448,38 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
         else:
             valid = mask.classes == 0 if mask else np.ones(shape, bool)
             folders, rules = list(models), Rules(step, snap, bool(stream.flags & 2))
-            statics = static_fields(stream, folders)
+            wide = static_fields(stream, folders)
+            statics = [np.clip(np.rint(part), -LIMIT, LIMIT).astype(np.int64) for part in wide]
             fine = neural(stream, valid, find_model(stream.model, folders), rules, statics)
         values = to_values(stream, fine, dtype)
         if "exceptions" in stream.sections:
             correct(values, stream.sections["exceptions"])
     if mask:
         mask.restore(values)
+    return values
+
+
+def latent(stream: Stream, dtype: np.dtype[Any], folders: list[str | Path]) -> NDArray[Any]:
+    """Latent path: a field in integers, what static fields explain, residual, dtype and limits."""
+    if stream.codec != 2:
+        raise OtherCodec("adiabat.vq")
+    centre, scale = stream.parameters
+    model = find_model(stream.model, folders, "hyperprior")
+    integers = hyperprior(stream.sections["payload"], stream.frames, bool(stream.flags & 2), model)
+    wide = centre + integers.astype(np.float64) * (scale / 65536)
+    statics = static_fields(stream, folders)
+    if statics:
+        explained = np.zeros(wide.shape[1:])
+        for part in statics:
+            explained += part
+        wide = wide + explained
+    if "residual" in stream.sections:
+        nested = parse(stream.sections["residual"])
+        check_header(nested)
+        require(nested.path != "latent" and nested.frames == stream.frames, "residual")
+        wide = wide + decode_frames(nested, nested.dtype.newbyteorder("="), folders).astype(np.float64)
+    values = wide.astype(dtype)
+    keep_limits(values, stream.limits)
     return values
 
 
@@ -1177,6 +1501,8 @@ def decode(data: bytes, models: Iterable[str | Path] = ()) -> NDArray[Any]:
     Raises
     ------
     Truncated, Corrupt, UnsupportedVersion, ModelNotFound, ModelMismatch
+    OtherCodec
+        For a stream of adiabat.vq.
     """
     stream = parse(data)
     check_header(stream)
@@ -1195,7 +1521,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         values = decode(options.stream.read_bytes(), options.models)
-    except InvalidError as problem:
+    except (InvalidError, OtherCodec) as problem:
         print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
         return 1
     np.save(options.out, values)

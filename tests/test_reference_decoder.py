@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import io
@@ -9,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from unittest import mock
 
@@ -19,21 +22,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import EXAMPLES, arrays, bounded_arrays, bounds, fields, quick
 
-from adiabat.codec import Pyramid, errors, order
+from adiabat.codec import Pyramid, errors, hyperprior_model, order, wavelet
 from adiabat.codec.bound import Bound
+from adiabat.codec.description import describe
 from adiabat.codec.frames import Layout
+from adiabat.codec.integer_net import Layer
 from adiabat.codec.models import find_model
 from adiabat.codec.paths import Chunk
 from adiabat.codec.side import LATTICES, Weights
 from adiabat.codec.smoothing import FEATURES, KINDS
 from adiabat.codec.statics import Static, static_file, write_statics
-from adiabat.codec.stream import Stream, describe
+from adiabat.codec.stream import Stream
+from adiabat.codec.subband import INPUTS
 
 ROOT = Path(__file__).parents[1]
 SPEC, MODELS = ROOT / "spec", ROOT / "codec" / "models"
 FOLDERS = [MODELS, SPEC / "vectors" / "models"]  # of models, and of static fields
 VALID = sorted(path for path in (SPEC / "vectors" / "valid").glob("*") if path.is_dir())
-OUTGROWN = {"version"}  # a stream of version 2, which readers of version 1 refuse: spec/README.md, "Errata"
+OUTGROWN = {"version", "version-3"}  # what readers of version 1, or 2, said of later ones: spec/README.md, "Errata"
 INVALID = sorted(p for p in (SPEC / "vectors" / "invalid").glob("*") if p.is_dir() and p.name not in OUTGROWN)
 ERRORS = {
     "Truncated": errors.TruncatedStreamError,
@@ -78,6 +84,14 @@ def decode_both(data, *folders):
     array = Pyramid(bound="lossless").decode(data)
     check_same(array, reference.decode(data, [*folders, *FOLDERS]))
     return array
+
+
+def refused_by_both(data, name="Corrupt", *folders):
+    """Both decoders raise this error."""
+    with pytest.raises(ERRORS[name]):
+        Pyramid(bound="lossless").decode(data)
+    with pytest.raises(getattr(reference, name)):
+        reference.decode(data, [*folders, *FOLDERS])
 
 
 # ---- vectors --------------------------------------------------------------------------------------------------------
@@ -129,6 +143,19 @@ def test_vectors_of_version_2_cover_every_path_domain_and_section():
     assert {stream.sections["payload"][0] for stream in payloads} == {0, 1, 2}
     assert {stream.sections["payload"][1] for stream in payloads} == {0, 2, 4, 6, 8}
     assert {stream.sections["payload"][2] > 0 for stream in payloads} == {True, False}
+
+
+def test_vectors_of_version_3_cover_what_the_latent_path_has():
+    told = [json.loads((folder / "about.json").read_text()) for folder in VALID]
+    told = [about for about in told if about["version"] == 3]
+    if not told:
+        pytest.skip("no vectors of version 3 yet")
+    assert {about["path"] for about in told} == {"latent"}
+    assert {about["dtype"] for about in told} >= {"<f2", "<f4", ">f4", "<f8", ">f8"}
+    assert {name for about in told for name in about["sections"]} == {"mask", "payload", "residual", "static"}
+    assert {about["wrap"] for about in told} == {True, False}
+    assert {about["order"] for about in told} == {"C", "F"}
+    assert any(about["valid_range"] != [None, None] for about in told)
 
 
 def plans():
@@ -229,8 +256,10 @@ def test_any_bounds_along_an_axis_decode_the_same(pair):
         decode_both(Chunk(layout.frames(array), layout, Bound.parse(bound)).classical()[0].write())
 
 
-def test_the_outgrown_vector_is_a_stream_of_version_2():
-    assert decode_both((SPEC / "vectors" / "invalid" / "version" / "stream.bin").read_bytes()).tolist() == [[0] * 3] * 2
+def test_outgrown_vectors():
+    one, other = ((SPEC / "vectors" / "invalid" / name / "stream.bin").read_bytes() for name in sorted(OUTGROWN))
+    assert decode_both(one).tolist() == [[0] * 3] * 2
+    refused_by_both(other)  # the constant path in version 3
 
 
 @settings(quick, max_examples=max(10, EXAMPLES // 3))
@@ -358,6 +387,171 @@ def test_every_truncation_and_bit_flip_is_refused():
         bad[at // 8] ^= 1 << at % 8
         with pytest.raises(reference.InvalidError):
             reference.decode(bytes(bad), FOLDERS)
+
+
+# ---- version 3: the latent path of adiabat.hyperprior ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory):
+    """A folder with a model of random networks, and the model."""
+    pytest.importorskip("onnx")
+    from adiabat.training import export
+
+    rng, parts, shifts = np.random.default_rng(2), {}, {}
+    for name in hyperprior_model.NETS:
+        sizes = (((INPUTS, 12), 18, 6), ((12, hyperprior_model.OUTPUTS), 9, 0))
+        layers = tuple(Layer(rng.integers(-top, top + 1, size).astype(np.int8), shift) for size, top, shift in sizes)
+        parts |= export.integer_parts(name, layers)
+        shifts[name] = {"shifts": [layer.shift for layer in layers]}
+    parts["frequencies.npy"] = export.npy(find_model().frequencies)
+    parts["shrink.npy"] = export.npy(rng.integers(-30, 129, (96, 2)).astype(np.int16))
+    manifest = export.manifest({"kind": "hyperprior", "format": 1, "name": "random", "nets": shifts})
+    package = export.zipped({"manifest.json": manifest, **parts})
+    folder = tmp_path_factory.mktemp("latent")
+    (folder / "random.zip").write_bytes(package)
+    with mock.patch.dict(os.environ, {"ADIABAT_MODELS": os.pathsep.join(map(str, (folder, FOLDERS[1])))}):
+        yield folder, hyperprior_model.load(package)
+
+
+def latent_header(**changes):
+    """A Stream of some small latent chunk without much sense, for errors of headers."""
+    fields = {"bound": ("unbounded", 0.0), "domain": ("latent", 1.0, 0.5), "model": bytes(8)}
+    sections = {"payload": bytes(5)}
+    return Stream("latent", "<f4", (3, 4), sections=sections, codec="adiabat.hyperprior", **fields | changes)
+
+
+@pytest.mark.parametrize("x_first", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (5, 2), (721, 1440), (3, 70000), (1, 2**20), (2**20, 7)], ids=str)
+def test_scale_levels_are_the_same(shape, x_first):
+    ours, theirs = wavelet.scales(*shape, x_first=x_first), reference.scales(*shape, x_first)
+    assert [(s.size, s.depth, s.smooth_step) for s in ours] == [(s.size, s.depth, s.step((0, 0))) for s in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        sizes = {wavelet.PARITY[band]: (size, one.step(band)) for band, size in one.bands()}
+        told = {odd: (other.band_size(odd), other.step(odd)) for odd in reference.BANDS.values()}
+        assert sizes == {odd: pair for odd, pair in told.items() if min(pair[0]) > 0}
+
+
+@settings(quick, max_examples=max(10, EXAMPLES // 2))
+@given(
+    st.lists(st.integers(1, 3), max_size=2),
+    st.tuples(*[st.sampled_from([1, 2, 3, 4, 5, 8, 13, 24, 32])] * 2),
+    st.sampled_from(["<f2", "<f4", ">f4", "<f8", ">f8"]),
+    st.sampled_from([30.0, 1.0, 0.1, 3e-3, 1e-5]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_latent_field_decodes_the_same(latent, lead, size, dtype, step, x_first, wrap, seed):
+    folder, model = latent
+    rng = np.random.default_rng(seed)
+    array = make.smooth((*lead, *size), dtype, seed=seed)
+    if rng.random() < 0.3:
+        array[rng.random(array.shape) < 0.2] = np.nan
+    if rng.random() < 0.3:
+        array[rng.random(array.shape) < 0.1] *= 20
+    if rng.random() < 0.3:
+        array = np.asfortranarray(array)
+    options = {"valid_range": (270.0, 281.0)} if rng.random() < 0.3 else {}
+    if not np.isfinite(array).any():
+        return
+    decode_both(make.latent_coded(array, step, x_first=x_first, wrap=wrap, model=model, **options), folder)
+
+
+@pytest.mark.parametrize("x_first", [False, True])
+@pytest.mark.parametrize("shape", [(24, 32), (13, 21), (2, 9, 12)], ids=str)
+def test_latents_with_a_residual_decode_the_same(latent, shape, x_first):
+    folder, model = latent
+    for array in (make.smooth(shape), make.holes(make.smooth((2, 20, 24))), make.smooth(shape, ">f8")):
+        data = make.latent_coded(array, 0.5, bound=0.1, x_first=x_first, wrap=True, model=model)
+        decoded, good = decode_both(data, folder), np.isfinite(array)
+        assert np.abs(decoded[good].astype(np.float64) - array[good]).max() <= 0.1
+
+
+@pytest.mark.parametrize("bound", [None, 0.1])
+def test_latents_with_static_fields_decode_the_same(latent, bound):
+    folder, model = latent
+    name = keep_static(folder, np.random.default_rng(0).normal(size=(13, 15)))
+    for gains in ((0.7,), (-3.0, 1e-9), (30.0, -29.0, 0.3, -0.0)):
+        statics = tuple(Static(name, k % 2, 2 - k % 3, gain) for k, gain in enumerate(gains))
+        for array in (make.smooth((12, 13)), make.smooth((2, 12, 13), ">f8")):
+            decode_both(make.latent_coded(array, 0.5, bound=bound, model=model, statics=statics), folder)
+
+
+@pytest.mark.parametrize(("most", "top"), [(3, 0.0), (2**20, 2.0**20), (2**38, 0.0), (2**40, 2.0**20)])
+def test_any_symbols_decode_the_same(latent, most, top):
+    folder, model = latent
+    for shape in ((1, 24, 20), (2, 7, 12), (3, 2, 9), (1, 1, 9), (1, 1, 1)):
+        for wrap, x_first in ((False, False), (True, False), (True, True)):
+            decode_both(make.wild(shape, most, top=top, x_first=x_first, wrap=wrap, model=model), folder)
+
+
+def test_latent_streams_that_are_refused(latent):
+    folder, model = latent
+    good = make.latent_coded(make.smooth((9, 11)), 0.3, model=model)
+    payload = Stream.read(good).sections["payload"]
+    for changed in (b"", b"\2" + payload[1:], payload[:-1], payload[:-4], payload + b"\0"):
+        refused_by_both(make.with_sections(good, payload=changed), "Corrupt", folder)
+    refused_by_both(make.wild((1, 5, 6), 3, top=2.0**24, model=model), "Corrupt", folder)
+    refused_by_both(latent_header().write(), "ModelNotFound", folder)
+    pyramid = bytes.fromhex(find_model().sha256)
+    refused_by_both(latent_header(model=pyramid).write(), "ModelMismatch", folder)
+    both = make.latent_coded(make.smooth((9, 11)), 1.0, bound=0.1, model=model)
+    for residual in (good, Pyramid(bound="lossless").encode(np.ones((9, 12)))):
+        refused_by_both(make.with_sections(both, residual=residual), "Corrupt", folder)
+    refused_by_both(make.with_sections(both, residual=b""), "Truncated", folder)
+
+
+def test_a_package_of_another_kind_or_with_other_shrinks_is_refused(latent, tmp_path):
+    folder, model = latent
+    good = make.latent_coded(make.smooth((9, 11)), 0.3, model=model)
+    with zipfile.ZipFile(folder / "random.zip") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    shrink = np.load(io.BytesIO(parts["shrink.npy"]))
+    broken = [np.full((96, 2), 129, np.int16), shrink[:1], shrink[:, :1], shrink.astype(np.int32)]
+    manifest = json.loads(parts["manifest.json"])
+    changes = [{"shrink.npy": saved(each)} for each in broken]
+    changes += [{"manifest.json": json.dumps(manifest | more).encode()} for more in ({"kind": "vq"}, {"format": 2})]
+    for number, change in enumerate(changes):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, data in (parts | change).items():
+                archive.writestr(name, data)
+        own = tmp_path / str(number)
+        own.mkdir()
+        (own / "broken.zip").write_bytes(buffer.getvalue())
+        name = hashlib.sha256(buffer.getvalue()).digest()
+        data = dataclasses.replace(Stream.read(good), model=name).write()
+        with mock.patch.dict(os.environ, {"ADIABAT_MODELS": str(own)}):
+            refused_by_both(data, "ModelMismatch", own)
+
+
+def saved(array):
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def test_every_truncation_and_bit_flip_of_a_latent_stream_is_refused(latent):
+    folder, model = latent
+    data = make.latent_coded(make.smooth((5, 6)), 0.5, model=model)
+    for length in range(len(data)):
+        with pytest.raises(reference.InvalidError):
+            reference.decode(data[:length], [folder])
+    for at in range(8 * len(data)):
+        bad = bytearray(data)
+        bad[at // 8] ^= 1 << at % 8
+        with pytest.raises(reference.InvalidError):
+            reference.decode(bytes(bad), [folder])
+
+
+def test_the_other_latent_codec_is_named():
+    data = bytearray(latent_header().write())
+    data[5] = 3
+    data[-4:] = zlib.crc32(data[:-4]).to_bytes(4, "little")
+    with pytest.raises(reference.OtherCodec, match=r"adiabat\.vq"):
+        reference.decode(bytes(data))
 
 
 # ---- entropy.md against constriction --------------------------------------------------------------------------------

@@ -130,24 +130,34 @@ def package(nets: dict[str, IntegerNet], frequencies: NDArray[np.uint32], about:
         JSON: name, data, licence, command; stands in the manifest.
     """
     shifts = {name: {"shifts": [layer.shift for layer in nets[name].layers]} for name in NETS}
-    parts = {
-        "manifest.json": json.dumps({"format": FORMAT, **about, "nets": shifts}, indent=1, sort_keys=True).encode()
-    }
-    parts["frequencies.npy"] = _npy(frequencies)
+    parts = {"frequencies.npy": npy(frequencies)}
     for name in NETS:
-        parts[f"{name}/net.onnx"] = graph(nets[name].layers)
-        parts[f"{name}/net-float.onnx"] = float_graph(nets[name].layers)
-        parts[f"{name}/linear.npy"] = _npy(nets[name].linear)
-        for number, layer in enumerate(nets[name].layers):
-            parts[f"{name}/weight{number}.npy"] = _npy(layer.weight)
+        parts |= integer_parts(name, nets[name].layers) | {f"{name}/linear.npy": npy(nets[name].linear)}
+    return zipped({"manifest.json": manifest({"format": FORMAT, **about, "nets": shifts}), **parts})
+
+
+def integer_parts(name: str, layers: tuple[Layer, ...]) -> dict[str, bytes]:
+    """A network's graphs and integers, by their names in a package."""
+    parts = {f"{name}/net.onnx": graph(layers), f"{name}/net-float.onnx": float_graph(layers)}
+    return parts | {f"{name}/weight{number}.npy": npy(layer.weight) for number, layer in enumerate(layers)}
+
+
+def manifest(about: dict[str, Any]) -> bytes:
+    """What a package says of itself, as the bytes of its `manifest.json`."""
+    return json.dumps(about, indent=1, sort_keys=True).encode()
+
+
+def zipped(parts: dict[str, bytes]) -> bytes:
+    """The bytes of a package of any kind; the same input gives the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in parts.items():  # ZipInfo's own date is fixed, so that the same model has the same hash
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+        for name, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # its own date is fixed
     return buffer.getvalue()
 
 
-def _npy(array: NDArray[Any]) -> bytes:
+def npy(array: NDArray[Any]) -> bytes:
+    """An array as the bytes of a `.npy` file."""
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()

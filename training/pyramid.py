@@ -43,9 +43,11 @@ class PyramidNet(nn.Module):
     ----------
     stencil, inputs, hidden : int
         Number of stencil values, width of the input, width of the two hidden layers.
+    constant : int, optional
+        The input that is constant; where a stencil is followed by contexts, the last of them.
     """
 
-    def __init__(self, stencil: int, inputs: int, hidden: int) -> None:
+    def __init__(self, stencil: int, inputs: int, hidden: int, *, constant: int | None = None) -> None:
         super().__init__()
         sizes = (inputs, hidden, hidden, 3)
         gains = (1.5, 1.0, 0.1)
@@ -54,7 +56,7 @@ class PyramidNet(nn.Module):
             for inp, out, gain in zip(sizes, sizes[1:], gains, strict=False)
         )
         self.linear = nn.Parameter(torch.zeros(stencil))
-        constant = stencil + lattice.CONTEXTS - 1
+        constant = stencil + lattice.CONTEXTS - 1 if constant is None else constant
         with torch.no_grad():  # the first hidden unit of each layer starts as a constant, and so serves as the biases
             for weight, source in zip(self.weights, (constant, 0), strict=False):
                 weight[:, 0] = 0

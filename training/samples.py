@@ -23,8 +23,7 @@ from adiabat.codec.regression import static_gains
 from adiabat.codec.statics import scale
 from adiabat.codec.volume import TAPER, Frames, prepare
 from adiabat.training.data import View
-
-Sample = dict[str, NDArray[Any]]
+from adiabat.training.rounds import Sample
 
 LOSSLESS_SHARE = 0.125  # of the views: coded without loss on a lattice
 OF_CHANGE = 0.5  # of the sequences: bounds are drawn by the change from frame to frame, not by the values
