@@ -114,8 +114,7 @@ def _cost(point: Point[Candidate], field: LatentField) -> float:
 
 
 def _values(integers: NDArray[np.int64], centre: float, unit: float) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = centre + integers * (unit / STEP)
-    return values
+    return np.asarray(centre + integers * (unit / STEP), np.float64)
 
 
 def decode_latent(stream: Stream, threads: int | None) -> NDArray[np.float64]:

@@ -67,7 +67,8 @@ class ArrayInventory:
     @property
     def bound(self) -> Bound | None:
         """What the codec was told, a bound or a target; None where it is not ours."""
-        return self.options.get("bound", self.options.get("target"))
+        told: Bound | None = self.options.get("bound", self.options.get("target"))
+        return told
 
     @property
     def ratio(self) -> float:

@@ -130,7 +130,7 @@ class SubbandRecorder:
         count = min(self.keep, target.size)
         at = np.sort(self.rng.choice(target.size, count, replace=False))
         scale = part.scale[at]
-        sample = {
+        sample: Sample = {
             "inputs": part.inputs[at],
             "differences": np.zeros((count, 0), np.float16),
             "target": (target[at] / scale).astype(np.float32),

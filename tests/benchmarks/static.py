@@ -1,7 +1,8 @@
 """What a static field saves: `python tests/benchmarks/static.py FILE:VARIABLE --static FILE:VARIABLE --bounds 1 0.1`.
 
-One frame, the first, coded with the static field and without; the static field's own bytes are not counted, since an
-archive keeps it once. Prints ratios, bytes saved, and the largest error of the frame coded with it over the bound.
+One frame, the first, coded with the static field and without, by Pyramid under bounds and by Hyperprior at given
+RMSE (`--rmse`); the static field's own bytes are not counted, since an archive keeps it once. Prints ratios, bytes
+saved, and the largest error, or the RMSE, of the frame coded with it over what was asked.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import argparse
 import datetime
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from adiabat.codec import Pyramid
+from adiabat.codec import Hyperprior, Pyramid
+from adiabat.codec.hyperprior_model import find_hyperprior
 from adiabat.codec.models import find_model
 from adiabat.codec.statics import add_static
 from adiabat.formats.sources.cf import open_source
@@ -25,7 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="FILE:VARIABLE")
     parser.add_argument("--static", action="append", required=True, help="FILE:VARIABLE, on the source's grid")
-    parser.add_argument("--bounds", type=float, nargs="+", default=[1.0, 0.5, 0.1, 0.05], help="absolute")
+    parser.add_argument("--bounds", type=float, nargs="*", default=[1.0, 0.5, 0.1, 0.05], help="absolute")
+    parser.add_argument("--rmse", type=float, nargs="*", default=[])
     options = parser.parse_args()
     path, _, name = options.source.rpartition(":")
     with open_source(Path(path)) as dataset:
@@ -35,16 +39,25 @@ def main() -> None:
     if not files:
         parser.error(f"expected static fields on the grid of {name}")
     statics = [add_static(file.data) for file in files]
-    print(f"{datetime.date.today()}, {platform.machine()}, model {find_model().sha256[:12]}")
+    print(f"{datetime.date.today()}, {platform.machine()}, models {find_model().sha256[:12]}, "
+          f"{find_hyperprior().sha256[:12]}")  # fmt: skip
     print(f"{name} {frame.shape}, static {', '.join(file.label for file in files)}\n")
-    print("   bound  ratio without     with   saved  largest error/bound")
+    print("           ratio without     with   saved  error/asked")
     for bound in options.bounds:
-        plain = Pyramid(bound={"abs": bound}).encode(frame)
-        codec = Pyramid(bound={"abs": bound}, static=statics)
-        helped = codec.encode(frame)
-        error = np.abs(codec.decode(helped).astype(np.float64) - frame).max() / bound
-        ratios = f"{frame.nbytes / len(plain):14.1f} {frame.nbytes / len(helped):8.1f}"
-        print(f"{bound:8g} {ratios} {1 - len(helped) / len(plain):6.1%}  {error:.6f}")
+        plain, helped = Pyramid(bound={"abs": bound}), Pyramid(bound={"abs": bound}, static=statics)
+        show(f"abs:{bound:g}", frame, plain, helped, bound)
+    for rmse in options.rmse:
+        target = {"rmse": rmse}
+        show(f"rmse:{rmse:g}", frame, Hyperprior(target=target), Hyperprior(target=target, static=statics), rmse)
+
+
+def show(name: str, frame: np.ndarray, plain: Any, helped: Any, asked: float) -> None:
+    """One row."""
+    without, data = plain.encode(frame), helped.encode(frame)
+    error = np.abs(helped.decode(data).astype(np.float64) - frame)
+    reached = (error.max() if name.startswith("abs") else np.sqrt((error**2).mean())) / asked
+    ratios = f"{frame.nbytes / len(without):14.1f} {frame.nbytes / len(data):8.1f}"
+    print(f"{name:>10} {ratios} {1 - len(data) / len(without):6.1%}  {reached:.6f}", flush=True)
 
 
 if __name__ == "__main__":
