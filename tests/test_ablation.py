@@ -1,0 +1,94 @@
+"""The ablation: rows are added and not repeated, the table interpolates, JPEG 2000 stands beside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from adiabat.training import ablation, ablation_table
+from adiabat.training.data import Fields
+
+
+def simulated(name, seed):
+    rng = np.random.default_rng(seed)
+    noise = np.cumsum(np.cumsum(rng.standard_normal((1, 1, 64, 128)), 2), 3)
+    return Fields(name, (noise / noise.std()).astype(np.float32))
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(ablation, "SHORT", replace(ablation.SHORT, width=4, steps=4, batch=1, crop=32, levels=2))
+    monkeypatch.setattr(ablation, "VIEWS", 2)
+    monkeypatch.setattr(ablation, "STEPS", (0.05, 0.5))
+
+
+def test_rows_are_unique_and_begin_with_the_first_seed():
+    todo = ablation.rows(ablation.KINDS, [0, 1])
+    assert len({(row.name, row.seed) for row in todo}) == len(todo) == 16
+    assert [row.seed for row in todo] == [0] * 8 + [1] * 8
+    assert [row.name for row in todo[:5]] == list(ablation.KINDS)
+    assert {row.name for row in todo[5:8]} == {"vqvae+film", "hyperprior+film", "hyperprior-context"}
+
+
+def test_the_reduced_configuration_is_small():
+    from adiabat.training.latent_train import build
+    from adiabat.training.layers import count_weights
+
+    for row in ablation.rows(ablation.KINDS, [0]):
+        assert count_weights(build(row.config())) <= 300_000
+
+
+@pytest.mark.parametrize("row", [ablation.Row("fsq", film=True), ablation.Row("hyperprior")])
+def test_a_row_is_run_once(row, short, tmp_path):
+    fields = [simulated("a/T", 0), simulated("a/PHIS", 1)]
+    tests = ablation.held_out([simulated("b/T", 2)], fields)
+    assert tests[0].static[0].any()
+    assert tests[0].wrap
+    said = []
+    options = {"work": tmp_path / "work", "minutes": 1.0, "say": said.append}
+    log = ablation.add_rows(tmp_path / "log.json", [row], fields, tests, **options)
+    assert json.loads((tmp_path / "log.json").read_text()) == log
+    (made,) = log["rows"]
+    assert made["bytes"] == ("real" if row.kind == "fsq" else "estimated")
+    for how in ("plain", "refined"):
+        (fine, small), (coarse, large) = made["points"]["b/T"][how]
+        assert fine < coarse
+        assert small < large
+    assert made["points"]["b/T"]["refined"][0][0] > made["points"]["b/T"]["plain"][0][0]
+    before = len(said)
+    assert ablation.add_rows(tmp_path / "log.json", [row], fields, tests, **options) == log
+    assert len(said) == before
+
+
+def test_a_point_between_two():
+    points = [[100, 0.01], [400, 0.04]]
+    assert ablation_table.at_ratio(points, 200) == pytest.approx(0.02)
+    assert ablation_table.at_ratio(points[::-1], 100) == pytest.approx(0.01)
+    assert np.isnan(ablation_table.at_ratio(points, 500))
+
+
+def test_the_table_has_mean_and_spread():
+    points = {"x": {"plain": [[50, 0.01], [2000, 0.4]], "refined": [[50, 0.01], [2000, 0.2]]}}
+    worse = {"x": {"plain": [[50, 0.02], [2000, 0.8]], "refined": [[50, 0.02], [2000, 0.4]]}}
+    rows = [{"name": "fsq", "seed": s, "bytes": "real", "points": p} for s, p in ((0, points), (1, worse))]
+    lines = list(ablation_table.table({"rows": rows, "peers": {"x": [[50, 0.01], [2000, 0.3]]}}, "x"))
+    assert lines[0].startswith("x: RMSE")
+    assert lines[1].startswith("JPEG 2000")
+    assert lines[2].startswith("fsq, plain")
+    assert lines[2].count("+-") == 3
+    assert lines[2].endswith("real bytes, 2 seeds")
+
+
+def test_jpeg_2000_gets_worse_with_the_ratio():
+    pytest.importorskip("imagecodecs")
+    (test,) = ablation.held_out([simulated("b/T", 2)], [])
+    points = ablation.jpeg2000(test, (20, 60))
+    assert points[0][0] < points[1][0]
+    assert points[0][1] < points[1][1]
