@@ -252,7 +252,7 @@ def _raw_count(counts: Integers) -> int:
 def split_raw(symbols, starts, raw_bits, raw, dense):  # type: ignore[no-untyped-def]
     """Move the low bits of each symbol into `raw`, and leave the nearest multiple of 2**bits, divided by it.
 
-    dense: a byte of `raw` for each bit, all contexts in a row; else eight bits to a byte, and a new one for each context.
+    dense: a byte of `raw` for each bit, contexts in a row; else eight bits to a byte, and a new byte for each context.
     """
     byte, bit_of_all = 0, 0
     for c in range(raw_bits.size):

@@ -90,7 +90,9 @@ class VQLatents:
         )  # fmt: skip
         x_hat = _values(attempt.decoded, unit, field.centre)
         drift = DRIFT * float(np.abs(field.anomaly).max())
-        made = candidate(field, VQ.codec_id, self.model.sha256, attempt.payload, unit, x_hat, centre=field.centre, drift=drift)
+        made = candidate(
+            field, VQ.codec_id, self.model.sha256, attempt.payload, unit, x_hat, centre=field.centre, drift=drift
+        )
         return Point(unit, made, made.size, made.rmse)
 
 

@@ -82,6 +82,17 @@ def test_volumes_section_from_top_to_bottom(tmp_path, monkeypatch):
     run([sys.executable, "-c", block], tmp_path)
 
 
+def test_extreme_ratios_section_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
+    dataset = simulate_field((2, 37, 72)).rename(temperature="t")
+    dataset.assign(q=dataset.t - 200).to_netcdf(tmp_path / "era5.nc")
+    dataset.isel(time=0, drop=True).rename(t="z").to_netcdf(tmp_path / "orography.nc")
+    section = "Extreme ratios: an error on average, or a ratio"
+    (commands,), (block,) = fenced(section, "sh"), fenced(section, "python")
+    run(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
+    run([sys.executable, "-c", block], tmp_path)
+
+
 def test_cubes_section_from_top_to_bottom(tmp_path):
     """Simulated: a cube of three components, a cloud a day; and a series of two."""
     rng = np.random.default_rng(0)

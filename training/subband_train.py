@@ -35,8 +35,9 @@ class SubbandConfig:
     """How to train; the defaults are the recipe of the shipped weights.
 
     hidden: width of the networks' two hidden layers by level (coarse, fine); rounds: shares of the steps; views:
-    encoded per round; keep: samples of each pass of a view; steps: of each network; batch: samples of a step; rate: largest learning rate;
-    deltas: of log10(quantisation step / standard deviation); lmbda: of the quantiser, drawn for each view.
+    encoded per round; keep: samples of each pass of a view; steps: of each network; batch: samples of a step;
+    rate: largest learning rate; deltas: of log10(quantisation step / standard deviation); lmbda: of the
+    quantiser, drawn for each view.
     """
 
     seed: int = 0

@@ -52,15 +52,16 @@ def load(text: str) -> tuple[str, Field, Field, Field]:
 
 
 def jpeg2000(field: Field, ratio: float) -> tuple[int, Field]:
-    """Irreversible, 16-bit samples, at the finest level that reaches the ratio."""
+    """Irreversible, 16-bit samples, at the level whose ratio is nearest."""
     low, span = float(field.min()), float(np.ptp(field)) or 1.0
     image = np.rint((field - np.float64(low)) / span * 65535).astype(np.uint16)
-    worse, finer, best = 1.0, 140.0, b""
+    worse, finer, best, off = 1.0, 140.0, b"", math.inf
     for _ in range(20):
         level = (worse + finer) / 2
         data = bytes(imagecodecs.jpeg2k_encode(image, level=level, codecformat="j2k", reversible=False))
-        small = field.nbytes / (len(data) + 8) >= ratio
-        worse, finer, best = (level, finer, data) if small else (worse, level, best)
+        reached = field.nbytes / (len(data) + 8) / ratio
+        worse, finer = (level, finer) if reached >= 1 else (worse, level)
+        best, off = (data, abs(math.log(reached))) if abs(math.log(reached)) < off else (best, off)
     return len(best) + 8, imagecodecs.jpeg2k_decode(best).astype(np.float64) / 65535 * span + low
 
 
@@ -164,7 +165,7 @@ def draw(name: str, field: Field, decoded: dict[str, Field], place: tuple[Field,
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(len(decoded) + 1, 2, figsize=(13, 3.3 * (len(decoded) + 1)), layout="constrained")
+    figure, axes = plt.subplots(len(decoded) + 1, 2, figsize=(11, 2.6 * (len(decoded) + 1)), layout="constrained")
     low, high = np.percentile(field, [0.5, 99.5])
     spread = 3 * min(rmse(field, back) for back in decoded.values())
     latitude, longitude = place
@@ -186,7 +187,7 @@ def draw(name: str, field: Field, decoded: dict[str, Field], place: tuple[Field,
     axes[0, 1].axhline(1, color="k", lw=0.5)
     axes[0, 1].legend()
     target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=80)
+    figure.savefig(target, dpi=55)
     plt.close(figure)
 
 
