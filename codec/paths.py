@@ -21,7 +21,6 @@ from adiabat.codec.domain import Domain, OrderedDomain, Range, cast, clip, low_w
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.exceptions import correct, write_exceptions
 from adiabat.codec.frames import Layout, find_wrap, frame_shape, leading_axes, slabs
-from adiabat.codec.latent_statics import explained
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.mask import Special, find_special, read_plane, write_plane
 from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
@@ -306,6 +305,8 @@ LATENT = {"adiabat.hyperprior": "adiabat.codec.hyperprior", "adiabat.vq": "adiab
 
 def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:
     """x_hat of a latent codec, with what static fields explain and the residual, where there are."""
+    from adiabat.codec.latent_statics import explained
+
     x_hat: NDArray[np.float64] = import_module(LATENT[stream.codec]).decode_latent(stream, threads)
     if "static" in stream.sections:
         x_hat = x_hat + explained(read_statics(stream.sections["static"]), (x_hat.shape[1], x_hat.shape[2]))
