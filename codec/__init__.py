@@ -1,4 +1,4 @@
-"""Bytes <-> arrays, under a bound.
+"""Bytes <-> arrays, under a bound, or at an error or a ratio that is asked for.
 
     array (any shape, float16/32/64, any order)
       | frames   -> (frame, y, x), native, C order
@@ -7,7 +7,13 @@
       | neural (volume, coarse_to_fine, integer_net, entropy, models) | classical | constant | raw
       | bound    -> the check; what lies outside is kept exactly
       | stream   -> bytes
-    and back.
+    and back: `Pyramid`. At extreme ratios:
+
+    array | frames | mask | latent_statics | holes
+      | hyperprior: wavelet (g_a), subband_walk (h_s: integer networks), entropy, wavelet (g_s)
+      | vq: vq_transform (g_a), vq_choice, vq_prior, vq_transform (g_s)
+      | latent_choice: latents alone, with a residual by Pyramid, or Pyramid: the smallest that keeps what was asked for
+      | stream   -> bytes
 
 Nothing here imports torch or xarray, and importing has no side effect: names load when first used.
 """
