@@ -7,20 +7,17 @@ stands. Messages are one sentence on the error stream, without a traceback.
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from adiabat.codec.errors import AdiabatError
 from adiabat.formats import cli_models, cli_report
+from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
 
 app = typer.Typer(
@@ -142,7 +139,7 @@ def compress(
         if codec == "low-rank" and _compress_low_rank(dataset, plan, target, overwrite=overwrite):
             return
         total = sum(variable.values for variable in plan)
-        with _progress("writing", total) as advance:
+        with progress_bar(err, "writing", total) as advance:
             write(dataset, plan, target, overwrite=overwrite, command=_command(), progress=advance)
     cli_report.print_written(out, plan, target)
 
@@ -152,13 +149,13 @@ def _compress_low_rank(dataset: Any, plan: list[Any], target: Path, *, overwrite
     from adiabat.formats.cli_fill import choose_low_rank
     from adiabat.formats.low_rank_write import write_dataset
 
-    with _progress("fitting", None) as advance:
+    with progress_bar(err, "fitting", None) as advance:
         chosen = choose_low_rank(dataset, plan, note=err.print, tick=lambda *_: advance("factors", 1))
     if not chosen:
         return False
     names = {each.name for each in chosen}
     rest = [variable for variable in plan if variable.name not in names]
-    with _progress("writing", sum(variable.values for variable in rest)) as advance:
+    with progress_bar(err, "writing", sum(variable.values for variable in rest)) as advance:
         kept = dataset.drop_vars(names)
         write_dataset(kept, rest, chosen, target, overwrite=overwrite, command=_command(), progress=advance)
     cli_report.print_written(out, rest, target)
@@ -205,14 +202,14 @@ def fill(
     try:
         cube = cli_fill.open_cube(source, variable=variable, grid=grid, qa=qa, group=group)
         err.print(cli_fill.introduce(cube))
-        with _progress("fitting", None) as advance:
+        with progress_bar(err, "fitting", None) as advance:
             written = low_rank.write(
                 cube, target, rank=wanted, bound=limit, journal=journal, overwrite=overwrite, command=_command(),
                 progress=err.print, tick=lambda *_: advance("factors", 1), **options,
             )  # fmt: skip
     except ImportError as error:
         raise RuntimeError(f"filling needs {error.name}: pip install 'adiabat[fill]'") from error
-    except _StoppedError:
+    except StoppedError:
         if journal.exists():
             err.print(f"finished scores are kept in {journal}: the same command goes on from there")
         raise
@@ -227,7 +224,7 @@ def verify(source: Source, store: Store, group: Group = None) -> None:
 
     with open_source(source, group=group) as dataset:
         total = sum(variable.size for variable in dataset.variables.values() if variable.dtype.kind in "fiub")
-    with _progress("comparing", total) as advance:
+    with progress_bar(err, "comparing", total) as advance:
         checks = compare(source, store, group=group, progress=advance)
     cli_report.print_checks(out, checks)
     problems = [f"{check.name}: {check.problem}" for check in checks if check.problem]
@@ -256,37 +253,6 @@ def _command() -> str:
     return shlex.join(["adiabat", *sys.argv[1:]])
 
 
-class _StoppedError(Exception):
-    """Somebody pressed Ctrl-C, or the machine asked us to go."""
-
-
-@contextmanager
-def _progress(verb: str, total: int | None) -> Iterator[Callable[[str, int], None]]:
-    """Show a bar on the error stream, where that is a terminal; stop only between blocks."""
-    asked: list[int] = []
-
-    def advance(name: str, values: int) -> None:
-        if asked:
-            raise _StoppedError
-        progress.update(task, advance=values, description=f"{verb} {name}")
-
-    def stop(number: int, frame: object) -> None:
-        asked.append(number)
-        progress.update(task, description="stopping after this block")
-
-    # Stopped within a block, Zarr's own threads would go on writing what is being removed.
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(verb, total=total)
-        before = [signal.signal(number, stop) for number in numbers]
-        try:
-            yield advance
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
-
-
 def _fail(message: str, code: int) -> NoReturn:
     err.print(message)
     raise typer.Exit(code)
@@ -299,7 +265,7 @@ def main() -> None:
     except RequestError as error:
         err.print(f"adiabat: {error}")
         sys.exit(2)
-    except _StoppedError:
+    except StoppedError:
         err.print("adiabat: stopped; nothing half-written is left")
         sys.exit(130)
     except (AdiabatError, OSError, RuntimeError, ImportError) as error:

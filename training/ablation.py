@@ -44,7 +44,7 @@ STEPS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.1)  # over the standard deviation, at which
 THRESHOLD = 0.2  # of refined rounding, for kinds whose rate is not searched word by word
 HEADER = 60  # bytes of a stream beside its payload
 SHORT = LatentConfig(steps=100_000, width=24, crop=160, batch=3)
-VIEWS = 24  # batches that tables are counted on
+VIEWS = 12  # batches that tables are counted on
 MAX_LOG = 20_000  # bytes
 
 

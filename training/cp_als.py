@@ -4,10 +4,10 @@ Stage: anomaly -> **cp_als** (cp_sweep) -> formats.low_rank. Minimises, over the
 
     sum (x - model)^2 + ridge * sum over modes of |factor|^2
 
-mode by mode. Each mode takes one conjugate-gradient step on its exact masked normal equations, preconditioned by those
-of a mask that is equally dense everywhere, with the exact step length for every row: rows are independent, so the
-objective never increases. Between sweeps the fit goes farther along its way where that lowers the objective, and leaves
-out components that the ridge has all but removed: the rank that remains is what the data carry at that ridge.
+mode by mode. Each mode takes one conjugate-gradient step on its masked normal equations, preconditioned by those of a
+mask that is equally dense everywhere, with the exact step length for every row: rows are independent, so the objective
+never increases. Where that lowers the objective, sweeps go farther along the fit's way; between them it leaves out
+components that the ridge has all but removed: the rank that remains is what the data carry at that ridge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.training.cp_sweep import Problem, khatri_rao, split
+from adiabat.training.cp_algebra import khatri_rao, split
+from adiabat.training.cp_sweep import Problem
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -42,6 +42,7 @@ __all__ += ["Net", "Package", "add", "add_store", "cache_folder", "find_model", 
 __all__ += ["load", "net_number", "packages"]
 
 FORMAT = 2
+KIND = "pyramid"
 DEFAULT = "pyramid"  # the shipped package that encodes where none is named
 OUTPUTS = 3  # of each network: offset, spread, shape
 STILL = ("D-coarse", "A-coarse", "B-coarse", "D-fine", "A-fine", "B-fine")
@@ -122,8 +123,8 @@ def load(data: bytes) -> Model:
         If it is no package of this format, too large, or its numbers cannot be run exactly.
     """
     package = unpack(data)
-    if package.kind != DEFAULT:
-        raise ModelMismatchError(f"expected a model of kind {DEFAULT}, got {package.kind}")
+    if package.kind != KIND:
+        raise ModelMismatchError(f"expected a model of kind {KIND}, got {package.kind}")
     try:
         return _load(package)
     except BROKEN as error:
