@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write_varint
+from adiabat.codec.raw_bits import join_raw, raw_bytes, raw_count, split_raw
 
 Integers = NDArray[np.int64]
 
@@ -124,7 +125,7 @@ class SymbolWriter:
         counts = np.diff(starts)
         used, ends = np.flatnonzero(counts).tolist(), starts.tolist()
         high = symbols.copy()
-        raw = np.zeros(_raw_count(counts) if self._dense else _raw_bytes(counts), np.uint8)
+        raw = np.zeros(raw_count(counts, RAW_BITS) if self._dense else raw_bytes(counts, RAW_BITS), np.uint8)
         split_raw(high, starts, RAW_BITS, raw, self._dense)
         self._raw.append(raw)
         wide, outside = to_letters(high)
@@ -203,7 +204,7 @@ class SymbolReader:
             if (np.abs(values) >> (60 - np.repeat(RAW_BITS, counts)[escaped])).any():
                 raise CorruptStreamError("expected symbols below 2**60 with their raw bits, got more")
             out[order[escaped]] = values
-        size = _raw_count(counts) if self._dense else _raw_bytes(counts)
+        size = raw_count(counts, RAW_BITS) if self._dense else raw_bytes(counts, RAW_BITS)
         join_raw(out, order, starts, RAW_BITS, np.frombuffer(self._raw.take(size), np.uint8), self._dense)
         return int(largest(out))
 
@@ -236,61 +237,6 @@ def _read_substitutions(data: bytes) -> Integers:
     if moved.max() >= TABLES:
         raise CorruptStreamError(f"expected table numbers below {TABLES}, got {moved.max()}")
     return (moved.reshape(REGIONS, TABLES).astype(np.int64) + np.arange(TABLES)) % TABLES
-
-
-def _raw_bytes(counts: Integers) -> int:
-    """Bytes of a band's raw bits: those of each context, lowest bit first, are filled up to a byte."""
-    return int(((counts * RAW_BITS + 7) >> 3).sum())
-
-
-def _raw_count(counts: Integers) -> int:
-    """Raw bits of a band."""
-    return int((counts * RAW_BITS).sum())
-
-
-@numba.njit(nogil=True, cache=True)
-def split_raw(symbols, starts, raw_bits, raw, dense):  # type: ignore[no-untyped-def]
-    """Move the low bits of each symbol into `raw`, and leave the nearest multiple of 2**bits, divided by it.
-
-    dense: a byte of `raw` for each bit, contexts in a row; else eight bits to a byte, and a new byte for each context.
-    """
-    byte, bit_of_all = 0, 0
-    for c in range(raw_bits.size):
-        bits, position = raw_bits[c], 0
-        if bits == 0 or starts[c] == starts[c + 1]:
-            continue
-        for t in range(starts[c], starts[c + 1]):
-            shifted = symbols[t] + (np.int64(1) << (bits - 1))
-            symbols[t] = shifted >> bits
-            for bit in range(bits):
-                if dense:
-                    raw[bit_of_all] = (shifted >> bit) & 1
-                    bit_of_all += 1
-                else:
-                    raw[byte + (position >> 3)] |= np.uint8(((shifted >> bit) & 1) << (position & 7))
-                    position += 1
-        byte += (position + 7) >> 3
-
-
-@numba.njit(nogil=True, cache=True)
-def join_raw(symbols, order, starts, raw_bits, raw, dense):  # type: ignore[no-untyped-def]
-    """Undo `split_raw`, of symbols that stand where the order says."""
-    byte, bit_of_all = 0, 0
-    for c in range(raw_bits.size):
-        bits, position = raw_bits[c], 0
-        if bits == 0 or starts[c] == starts[c + 1]:
-            continue
-        for t in range(starts[c], starts[c + 1]):
-            low = np.int64(0)
-            for bit in range(bits):
-                if dense:
-                    low |= np.int64(raw[bit_of_all]) << bit
-                    bit_of_all += 1
-                else:
-                    low |= np.int64((raw[byte + (position >> 3)] >> (position & 7)) & 1) << bit
-                    position += 1
-            symbols[order[t]] = (symbols[order[t]] << bits) + low - (np.int64(1) << (bits - 1))
-        byte += (position + 7) >> 3
 
 
 def _write_escapes(parts: list[Integers]) -> bytes:

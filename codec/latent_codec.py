@@ -14,11 +14,11 @@ from numcodecs.compat import ensure_bytes, ndarray_copy
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.context import ChunkContext
+from adiabat.codec.decoding import decode_stream
 from adiabat.codec.frames import Layout
 from adiabat.codec.latent_choice import Candidate, Latents, choose
 from adiabat.codec.latent_field import LatentField
 from adiabat.codec.latent_options import LatentOptions
-from adiabat.codec.paths import decode_stream
 from adiabat.codec.statics import write_statics
 from adiabat.codec.stream import Stream
 

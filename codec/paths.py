@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.bound import Bound, choose_domain, domain_from, violations
-from adiabat.codec.bound_profile import Profile, ProfileDomain
-from adiabat.codec.classical import decode_classical, encode_classical, sample_rows
-from adiabat.codec.domain import Domain, OrderedDomain, Range, cast, clip, low_words, with_low_words
-from adiabat.codec.errors import CorruptStreamError
-from adiabat.codec.exceptions import correct, write_exceptions
-from adiabat.codec.frames import Layout, find_wrap, frame_shape, leading_axes, slabs
+from adiabat.codec.bound import Bound, choose_domain, violations
+from adiabat.codec.bound_profile import ProfileDomain
+from adiabat.codec.classical import encode_classical, sample_rows
+from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words, with_low_words
+from adiabat.codec.exceptions import write_exceptions
+from adiabat.codec.frames import Layout, find_wrap, leading_axes, slabs
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.mask import Special, find_special, read_plane, write_plane
 from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
-from adiabat.codec.statics import Static, fine_statics, read_statics, write_statics
+from adiabat.codec.statics import Static, fine_statics, write_statics
 from adiabat.codec.stream import Stream
 from adiabat.codec.target import Target
 
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from adiabat.codec.models import Model
     from adiabat.codec.side import Decoded
 
-__all__ = ["Chunk", "decode_stream"]
+__all__ = ["Chunk", "values_of"]
 
 HOPE = 1.02  # a path is tried in full where a sample promises at most this times the best so far
 
@@ -220,7 +218,7 @@ class Chunk:
     ) -> tuple[Stream, bool]:
         """Check what a decoder will give, store what lies outside; tell if a lossy domain was exact."""
         sections = {**self._common, **coded}
-        values = _values(self.domain, decoded, self.field.dtype, sections, self.valid_range)
+        values = values_of(self.domain, decoded, self.field.dtype, sections, self.valid_range)
         outside = violations(self.field, values, self.valid, self.kept)
         if outside.any():
             sections["exceptions"] = write_exceptions(outside, self.field, values)
@@ -234,7 +232,7 @@ class Chunk:
         return stream, exact
 
 
-def _values(
+def values_of(
     domain: Domain,
     decoded: Decoded,
     dtype: np.dtype[np.floating],
@@ -251,96 +249,3 @@ def _values(
         low = unshuffle(unpack(sections["low_words"], 4 * values.size), np.dtype(np.uint32))
         values = with_low_words(values, low)
     return values if isinstance(domain, OrderedDomain) else clip(values, limits)
-
-
-def decode_stream(
-    stream: Stream, threads: int | None = None, only: NDArray[np.int64] | None = None
-) -> NDArray[np.floating]:
-    """Decode a parsed stream to frames.
-
-    Parameters
-    ----------
-    stream : Stream
-    threads : int, optional
-        For the network.
-    only : NDArray[np.int64], optional
-        Frames that are wanted; the others may be anything.
-
-    Returns
-    -------
-    NDArray[np.floating], shape (frame, y, x)
-        In native byte order.
-
-    Raises
-    ------
-    CorruptStreamError, ModelNotFoundError
-    """
-    dtype = stream.dtype.newbyteorder("=")
-    shape, sections = frame_shape(stream.shape), dict(stream.sections)
-    special = None
-    if "mask" in sections:
-        special = Special.read(sections["mask"], shape, dtype)
-    payload = sections["payload"]
-    size = shape[0] * shape[1] * shape[2]
-    if stream.path == "raw":
-        values = unshuffle(unpack(payload, size * dtype.itemsize), dtype).reshape(shape).copy()
-    elif stream.path == "latent":
-        values = _decode_latent(stream, threads)
-    elif stream.path == "constant":
-        if len(payload) != dtype.itemsize:
-            raise CorruptStreamError(f"expected a payload of {dtype.itemsize} bytes, got {len(payload)}")
-        values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<"))[0], dtype)
-    else:
-        decoded = _decode_integers(stream, shape, special, threads, only)
-        domain = _domain(stream)
-        values = _values(domain, decoded, dtype, sections, stream.valid_range)
-        if "exceptions" in sections:
-            values = correct(values, sections["exceptions"])
-    return values if special is None else special.restore(values)
-
-
-# Who decodes a latent stream, by its codec.
-LATENT = {"adiabat.hyperprior": "adiabat.codec.hyperprior", "adiabat.vq": "adiabat.codec.vq"}
-
-
-def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:
-    """x_hat of a latent codec, with what static fields explain and the residual, where there are."""
-    from adiabat.codec.latent_statics import explained
-
-    x_hat: NDArray[np.float64] = import_module(LATENT[stream.codec]).decode_latent(stream, threads)
-    if "static" in stream.sections:
-        x_hat = x_hat + explained(read_statics(stream.sections["static"]), (x_hat.shape[1], x_hat.shape[2]))
-    if "residual" in stream.sections:
-        residual = Stream.read(stream.sections["residual"])
-        if frame_shape(residual.shape) != x_hat.shape or residual.path == "latent":
-            raise CorruptStreamError(f"expected a residual of shape {x_hat.shape}, got {residual.shape}")
-        x_hat = x_hat + decode_stream(residual, threads).astype(np.float64)
-    return clip(cast(x_hat, stream.dtype.newbyteorder("=")), stream.valid_range)
-
-
-def _domain(stream: Stream) -> Domain:
-    profile = None
-    if "bounds" in stream.sections:
-        profile = Profile.read(stream.sections["bounds"], stream.shape, int(stream.bound[1]))
-    return domain_from(stream.domain, profile)
-
-
-def _decode_integers(
-    stream: Stream,
-    shape: tuple[int, int, int],
-    special: Special | None,
-    threads: int | None,
-    only: NDArray[np.int64] | None,
-) -> Decoded:
-    domain, payload = _domain(stream), stream.sections["payload"]
-    if stream.path == "classical":
-        return decode_classical(payload, shape, domain.step)
-    from adiabat.codec.models import find_model
-    from adiabat.codec.volume import decode_frames
-
-    return decode_frames(
-        payload, shape, valid=None if special is None else special.valid, step=domain.step,
-        snap=domain.snap, wrap=stream.wrap, model=find_model((stream.model or b"").hex()),
-        axes=leading_axes(stream.shape), version=stream.version, threads=threads, only=only,
-        statics=fine_statics(read_statics(stream.sections.get("static")), shape[1:]),
-    )  # fmt: skip

@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.bound import Bound
 from adiabat.codec.context import ChunkContext
+from adiabat.codec.decoding import decode_stream
 from adiabat.codec.frames import Layout
-from adiabat.codec.paths import Chunk, decode_stream
+from adiabat.codec.paths import Chunk
 from adiabat.codec.statics import MAX_STATICS, Static, find_static
 from adiabat.codec.stream import ELEMENTS_PER_BYTE, MAX_ELEMENTS, Stream, element_count
 

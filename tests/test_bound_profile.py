@@ -14,10 +14,11 @@ from strategies import bounded_arrays, fields, quick
 from adiabat.codec import ChunkContext, CorruptStreamError, Pyramid, describe
 from adiabat.codec.bound import Bound, choose_domain, domain_from, violations
 from adiabat.codec.bound_profile import Profile, ProfileDomain
+from adiabat.codec.decoding import decode_stream
 from adiabat.codec.domain import SHAVES, AbsDomain, LatticeDomain, OrderedDomain
 from adiabat.codec.frames import Layout
 from adiabat.codec.models import find_model
-from adiabat.codec.paths import Chunk, decode_stream
+from adiabat.codec.paths import Chunk
 from adiabat.codec.stream import Stream
 
 LEVELS = [0.01, 0.1, 0.02, 0.4, 0.05]

@@ -1,0 +1,123 @@
+"""Streams -> frames, by whatever path and codec they were made.
+
+First stage of decoding after the stream: **decoding** -> paths' values, or a latent codec's. Spec: `spec/stream.md`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.bound import domain_from
+from adiabat.codec.bound_profile import Profile
+from adiabat.codec.classical import decode_classical
+from adiabat.codec.domain import Domain, cast, clip
+from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.exceptions import correct
+from adiabat.codec.frames import frame_shape, leading_axes
+from adiabat.codec.mask import Special
+from adiabat.codec.octets import unpack, unshuffle
+from adiabat.codec.paths import values_of
+from adiabat.codec.statics import fine_statics, read_statics
+from adiabat.codec.stream import Stream
+
+if TYPE_CHECKING:
+    from adiabat.codec.side import Decoded
+
+__all__ = ["decode_stream"]
+
+
+def decode_stream(
+    stream: Stream, threads: int | None = None, only: NDArray[np.int64] | None = None
+) -> NDArray[np.floating]:
+    """Decode a parsed stream to frames.
+
+    Parameters
+    ----------
+    stream : Stream
+    threads : int, optional
+        For the network.
+    only : NDArray[np.int64], optional
+        Frames that are wanted; the others may be anything.
+
+    Returns
+    -------
+    NDArray[np.floating], shape (frame, y, x)
+        In native byte order.
+
+    Raises
+    ------
+    CorruptStreamError, ModelNotFoundError
+    """
+    dtype = stream.dtype.newbyteorder("=")
+    shape, sections = frame_shape(stream.shape), dict(stream.sections)
+    special = None
+    if "mask" in sections:
+        special = Special.read(sections["mask"], shape, dtype)
+    payload = sections["payload"]
+    size = shape[0] * shape[1] * shape[2]
+    if stream.path == "raw":
+        values = unshuffle(unpack(payload, size * dtype.itemsize), dtype).reshape(shape).copy()
+    elif stream.path == "latent":
+        values = _decode_latent(stream, threads)
+    elif stream.path == "constant":
+        if len(payload) != dtype.itemsize:
+            raise CorruptStreamError(f"expected a payload of {dtype.itemsize} bytes, got {len(payload)}")
+        values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<"))[0], dtype)
+    else:
+        decoded = _decode_integers(stream, shape, special, threads, only)
+        domain = _domain(stream)
+        values = values_of(domain, decoded, dtype, sections, stream.valid_range)
+        if "exceptions" in sections:
+            values = correct(values, sections["exceptions"])
+    return values if special is None else special.restore(values)
+
+
+# Who decodes a latent stream, by its codec.
+LATENT = {"adiabat.hyperprior": "adiabat.codec.hyperprior", "adiabat.vq": "adiabat.codec.vq"}
+
+
+def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:
+    """x_hat of a latent codec, with what static fields explain and the residual, where there are."""
+    from adiabat.codec.latent_statics import explained
+
+    x_hat: NDArray[np.float64] = import_module(LATENT[stream.codec]).decode_latent(stream, threads)
+    if "static" in stream.sections:
+        x_hat = x_hat + explained(read_statics(stream.sections["static"]), (x_hat.shape[1], x_hat.shape[2]))
+    if "residual" in stream.sections:
+        residual = Stream.read(stream.sections["residual"])
+        if frame_shape(residual.shape) != x_hat.shape or residual.path == "latent":
+            raise CorruptStreamError(f"expected a residual of shape {x_hat.shape}, got {residual.shape}")
+        x_hat = x_hat + decode_stream(residual, threads).astype(np.float64)
+    return clip(cast(x_hat, stream.dtype.newbyteorder("=")), stream.valid_range)
+
+
+def _domain(stream: Stream) -> Domain:
+    profile = None
+    if "bounds" in stream.sections:
+        profile = Profile.read(stream.sections["bounds"], stream.shape, int(stream.bound[1]))
+    return domain_from(stream.domain, profile)
+
+
+def _decode_integers(
+    stream: Stream,
+    shape: tuple[int, int, int],
+    special: Special | None,
+    threads: int | None,
+    only: NDArray[np.int64] | None,
+) -> Decoded:
+    domain, payload = _domain(stream), stream.sections["payload"]
+    if stream.path == "classical":
+        return decode_classical(payload, shape, domain.step)
+    from adiabat.codec.models import find_model
+    from adiabat.codec.volume import decode_frames
+
+    return decode_frames(
+        payload, shape, valid=None if special is None else special.valid, step=domain.step,
+        snap=domain.snap, wrap=stream.wrap, model=find_model((stream.model or b"").hex()),
+        axes=leading_axes(stream.shape), version=stream.version, threads=threads, only=only,
+        statics=fine_statics(read_statics(stream.sections.get("static")), shape[1:]),
+    )  # fmt: skip
