@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 
 from adiabat.training import ablation, ablation_table
 from adiabat.training.data import Fields
+from adiabat.training.stream_data import Orographies
 
 
 def simulated(name, seed):
@@ -48,12 +49,13 @@ def test_the_reduced_configuration_is_small():
 @pytest.mark.parametrize("row", [ablation.Row("fsq", film=True), ablation.Row("hyperprior")])
 def test_a_row_is_run_once(row, short, tmp_path):
     fields = [simulated("a/T", 0), simulated("a/PHIS", 1)]
-    tests = ablation.held_out([simulated("b/T", 2)], fields)
+    orography = Orographies.among(fields)
+    tests = ablation.held_out([simulated("b/T", 2)], orography)
     assert tests[0].static[0].any()
     assert tests[0].wrap
     said = []
     options = {"work": tmp_path / "work", "minutes": 1.0, "say": said.append}
-    log = ablation.add_rows(tmp_path / "log.json", [row], fields, tests, **options)
+    log = ablation.add_rows(tmp_path / "log.json", [row], fields, tests, orography, **options)
     assert json.loads((tmp_path / "log.json").read_text()) == log
     (made,) = log["rows"]
     assert made["bytes"] == ("real" if row.kind == "fsq" else "estimated")
@@ -63,7 +65,7 @@ def test_a_row_is_run_once(row, short, tmp_path):
         assert small < large
     assert made["points"]["b/T"]["refined"][0][0] > made["points"]["b/T"]["plain"][0][0]
     before = len(said)
-    assert ablation.add_rows(tmp_path / "log.json", [row], fields, tests, **options) == log
+    assert ablation.add_rows(tmp_path / "log.json", [row], fields, tests, orography, **options) == log
     assert len(said) == before
 
 
@@ -88,7 +90,19 @@ def test_the_table_has_mean_and_spread():
 
 def test_jpeg_2000_gets_worse_with_the_ratio():
     pytest.importorskip("imagecodecs")
-    (test,) = ablation.held_out([simulated("b/T", 2)], [])
-    points = ablation.jpeg2000(test, (20, 60))
+    (test,) = ablation.held_out([simulated("b/T", 2)], Orographies({}, {}))
+    points = ablation_table.jpeg2000(test.values, (20, 60))
     assert points[0][0] < points[1][0]
     assert points[0][1] < points[1][1]
+
+
+def test_orientations_are_read_from_coordinates(tmp_path):
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("netCDF4")
+    for name, south_first, west in (("a", False, 0.0), ("b", True, -180.0)):
+        latitude = np.linspace(-90, 90, 19) * (1 if south_first else -1)
+        coordinates = {"latitude": latitude, "longitude": np.arange(36) * 10.0 + west}
+        xr.Dataset({"t": (("latitude", "longitude"), np.zeros((19, 36), "f4"))}, coordinates).to_netcdf(
+            tmp_path / f"{name}.nc"
+        )
+    assert ablation.orientations([tmp_path]) == {"a/t": (False, 0), "b/t": (True, 18)}

@@ -71,9 +71,9 @@ def test_row_by_row():
     a, b = arrays((4, 4))
     np.testing.assert_allclose(products(np, a, b), (a * b).sum(1), rtol=1e-5)
     assert total(np, a) == pytest.approx(float((a.astype(np.float64) ** 2).sum()), rel=1e-6)
-    step = np.array([[-1, 2], [1, 3], [-4, -1]], np.float32)
-    found = room(np, np.array([[3, 1], [1, 1], [2, 1]], np.float32), step)
-    np.testing.assert_allclose(found, [3, 1e30, 0.5], rtol=1e-6)
+    step = np.array([[-1, 2], [1, 3], [-4, -1], [-1e-8, 1]], np.float32)
+    found = room(np, np.array([[3, 1], [1, 1], [2, 1], [1e-8, 1]], np.float32), step)
+    np.testing.assert_allclose(found, [3, 1e30, 0.5, 1e30], rtol=1e-6)
 
 
 def test_bounded_steps_go_down_and_leave_nothing_negative():

@@ -160,11 +160,11 @@ def torch():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("nonnegative", "sweeps"), [(False, 12), (True, 6)])  # at the bound of 0 rounding grows
-def test_torch_gives_what_numpy_gives(nonnegative, sweeps, torch):
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_torch_gives_what_numpy_gives(nonnegative, torch):
     x = np.abs(low_rank((40, 12, 15), 3)) + 0.1
     observed, validation = gaps(x.shape), gaps(x.shape, 0.9, seed=2)
-    ours, theirs = (fit(x, observed, rank=6, ridge=3, sweeps=sweeps, validation=validation, nonnegative=nonnegative,
+    ours, theirs = (fit(x, observed, rank=6, ridge=3, sweeps=12, validation=validation, nonnegative=nonnegative,
                         device=device) for device in ("cpu", "torch"))  # fmt: skip
     np.testing.assert_allclose(ours.history, theirs.history, rtol=1e-3)
     np.testing.assert_allclose(dense(ours.weights, ours.factors), dense(theirs.weights, theirs.factors), atol=5e-3)

@@ -70,15 +70,15 @@ def test_leaps_start_from_the_last_sweep_also_after_one_that_was_refused(monkeyp
     starts, ends = [], []
 
     def refused(*_):
-        starts.append([f.copy() for f in problem.last])
+        starts.append(problem.last and [f.copy() for f in problem.last])
         return False
 
     monkeypatch.setattr(problem, "leap", refused)
-    for _ in range(EARLY + 3):
+    for _ in range(4):
         problem.sweep()
         ends.append([f.copy() for f in problem.factors])
-    assert len(starts) == 3
-    for start, end in zip(starts, ends[EARLY - 1 : -1], strict=True):
+    assert starts[0] is None
+    for start, end in zip(starts[1:], ends[:-1], strict=True):
         for one, other in zip(start, end, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -118,3 +118,14 @@ def test_hopeless_leaps_are_told_by_a_sample_of_rows():
     assert problem.hopeless([10 * f for f in problem.factors], 0)
     assert not problem.hopeless([10 * f for f in problem.factors], 1e12)  # the penalty makes up for it
     assert not few.hopeless([10 * f for f in few.factors], 0)  # too few rows to tell
+
+
+def test_most_sweeps_take_one_product_for_each_side_and_two_more(monkeypatch):
+    problem, _, _ = begun((700, 6, 7), share=0.4)
+    products = []
+    for name in ("model", "product"):
+        whole = getattr(problem, name)
+        monkeypatch.setattr(problem, name, lambda *given, whole=whole: products.append(1) or whole(*given))
+    for _ in range(20):
+        problem.sweep()
+    assert 4 * 20 <= len(products) < 4.5 * 20

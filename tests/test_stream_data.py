@@ -63,9 +63,9 @@ def test_fields_give_orography_to_their_grid():
         Fields("y/T", np.full((1, 1, 40, 50), np.nan, np.float32)),
     ]
     batches = stream_data.from_fields(fields, np.random.default_rng(0), count=2, crop=32)
-    for crops in itertools.islice(batches, 5):
-        assert crops.static[:, 0].any()
-        assert not crops.static[:, 1].any()
+    seen = list(itertools.islice(batches, 12))
+    assert {bool(crops.static[:, 0].any()) for crops in seen} == {True, False}  # none for orography itself
+    assert not any(crops.static[:, 1].any() for crops in seen)
 
 
 @pytest.fixture
@@ -115,3 +115,15 @@ def test_a_store_without_the_variable_is_refused(store):
 def test_stores_and_folders_are_told_apart(store, tmp_path):
     assert stream_data.is_store(store)
     assert not stream_data.is_store(tmp_path)
+
+
+def test_orography_lies_as_the_field_does_and_never_on_itself():
+    rng = np.random.default_rng(0)
+    frame = rng.standard_normal((30, 40)).astype(np.float32)
+    orography = Fields("x/surface_geopotential", frame[None, None])
+    turned = Fields("x/T", np.roll(frame[::-1], -20, axis=1)[None, None].copy())
+    known = stream_data.Orographies.among([orography, turned], {"x/T": (True, 20)})
+    static = known.static(turned)[0]
+    assert np.corrcoef(static.ravel(), turned.values.ravel())[0, 1] > 0.999
+    assert not known.static(orography).any()
+    assert not known.static(Fields("x/T", np.ones((1, 1, 30, 41), np.float32))).any()

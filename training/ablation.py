@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,12 +32,12 @@ from adiabat.codec.vq_contexts import UNIT
 from adiabat.codec.vq_field import FINENESS, STEP, Setting, encode_field
 from adiabat.codec.vq_model import VQModel, load
 from adiabat.training import data
-from adiabat.training.ablation_table import table
+from adiabat.training.ablation_table import jpeg2000, table
 from adiabat.training.hyperprior import Hyperprior
 from adiabat.training.latent_config import CODEBOOKS, KINDS, LatentConfig
 from adiabat.training.latent_train import LatentTrainer, whole
 from adiabat.training.layers import count_weights
-from adiabat.training.stream_data import from_fields, orographies
+from adiabat.training.stream_data import Orographies, from_fields
 from adiabat.training.vq import VQVAE
 
 Say = Callable[[str], None]
@@ -89,15 +90,13 @@ class HeldOut:
     wrap: bool
 
 
-def held_out(fields: Sequence[data.Fields], known: Sequence[data.Fields]) -> list[HeldOut]:
+def held_out(fields: Sequence[data.Fields], orography: Orographies) -> list[HeldOut]:
     """First frames of fields, with the orography that the training data have of their grid."""
-    orography, out = orographies(known), []
+    out = []
     for each in fields:
         frame = each.values[0, 0].astype(np.float64)
         if np.isfinite(frame).all():
-            static = np.zeros((2, *each.grid), np.float32)
-            static[0] = orography.get(each.grid, 0.0)
-            out.append(HeldOut(each.name, frame, static, each.grid[1] >= 1.9 * each.grid[0]))
+            out.append(HeldOut(each.name, frame, orography.static(each), each.grid[1] >= 1.9 * each.grid[0]))
     return out
 
 
@@ -161,13 +160,36 @@ class Judge:
         return float(made.bits) / 8 + coarse[0], made.x_hat[0, 0].numpy()
 
 
+def orientations(folders: Sequence[Path]) -> dict[str, tuple[bool, int]]:
+    """How NetCDF fields lie on a grid from 90 N southwards and from 0 E eastwards, by name: flipped, columns east."""
+    out: dict[str, tuple[bool, int]] = {}
+    for path in sorted(path for folder in folders for path in folder.rglob("*.nc")):
+        with xr.open_dataset(path, decode_times=False) as dataset:
+            axes = [
+                next((dataset[name].values for name in names if name in dataset.coords), None)
+                for names in (("latitude", "lat"), ("longitude", "lon"))
+            ]
+            if any(axis is None or axis.ndim != 1 or len(axis) < 2 for axis in axes):
+                continue
+            latitude, longitude = axes
+            east = round(float(longitude[0] % 360) / abs(float(longitude[1] - longitude[0])))
+            out |= {f"{path.stem}/{name}": (bool(latitude[0] < latitude[-1]), east) for name in dataset.data_vars}
+    return out
+
+
 def run_row(
-    row: Row, fields: Sequence[data.Fields], tests: Sequence[HeldOut], work: Path, minutes: float, say: Say
+    row: Row,
+    fields: Sequence[data.Fields],
+    tests: Sequence[HeldOut],
+    orography: Orographies,
+    work: Path,
+    minutes: float,
+    say: Say,
 ) -> dict[str, Any]:
     """Train a row, or go on with it, and judge it."""
     config = row.config()
     trainer = LatentTrainer(config, work / f"{row.name}-{row.seed}.checkpoint", minutes=minutes)
-    batches = from_fields(fields, trainer.rng, count=config.batch, crop=config.crop)
+    batches = from_fields(fields, trainer.rng, count=config.batch, crop=config.crop, orography=orography)
     trainer.run(batches, say)
     codec = None
     if isinstance(trainer.model, VQVAE):
@@ -204,31 +226,12 @@ def _short(point: tuple[float, float]) -> list[float]:
     return [float(f"{number:.4g}") for number in point]
 
 
-def jpeg2000(field: HeldOut, ratios: Sequence[float]) -> list[tuple[float, float]]:
-    """Ratio and RMSE, over the standard deviation, of JPEG 2000 on 16-bit samples; nothing without imagecodecs."""
-    try:
-        import imagecodecs
-    except ImportError:
-        return []
-    low, span = float(field.values.min()), float(np.ptp(field.values))
-    image = np.round((field.values - low) / span * 65535).astype(np.uint16)
-    out = []
-    for ratio in ratios:
-        worse, finer = 1.0, 140.0
-        for _ in range(16):
-            level = (worse + finer) / 2
-            coded = bytes(imagecodecs.jpeg2k_encode(image, level=level, codecformat="j2k", reversible=False))  # type: ignore[arg-type]
-            worse, finer = (level, finer) if 4 * image.size / len(coded) > ratio else (worse, level)
-        error = imagecodecs.jpeg2k_decode(coded).astype(np.float64) / 65535 * span + low - field.values
-        out.append((4 * image.size / len(coded), float(np.sqrt(np.mean(error**2)) / field.values.std())))
-    return out
-
-
 def add_rows(
     log_path: Path,
     todo: Sequence[Row],
     fields: Sequence[data.Fields],
     tests: Sequence[HeldOut],
+    orography: Orographies,
     *,
     work: Path,
     minutes: float,
@@ -246,13 +249,13 @@ def add_rows(
         log = json.loads(log_path.read_text())
     for test in tests:
         if test.name not in log["peers"]:
-            log["peers"][test.name] = [_short(point) for point in jpeg2000(test, (50, 100, 300, 1000, 2000))]
+            log["peers"][test.name] = [_short(point) for point in jpeg2000(test.values, (50, 100, 300, 1000, 2000))]
     have = {(row["name"], row["seed"]) for row in log["rows"]}
     for row in todo:
         if (row.name, row.seed) in have:
             continue
         say(f"{row.name}, seed {row.seed}")
-        log["rows"].append(run_row(row, fields, tests, work, minutes, say))
+        log["rows"].append(run_row(row, fields, tests, orography, work, minutes, say))
         text = json.dumps(log, separators=(",", ":"))
         if len(text) > MAX_LOG:
             raise ValueError(f"expected a log of at most {MAX_LOG} bytes, got {len(text)}: start another")
@@ -275,10 +278,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     everything = data.load(options.data, leave_out=options.leave_out)
     fields = data.load(options.data, leave_out=[*options.hold_out, *options.leave_out])
     names = {each.name for each in fields}
-    tests = held_out([each for each in everything if each.name not in names], fields)
-    log = add_rows(
-        options.out, rows(options.kinds, options.seeds), fields, tests, work=options.work, minutes=options.minutes
-    )
+    orography = Orographies.among(fields, orientations(options.data))
+    tests = held_out([each for each in everything if each.name not in names], orography)
+    todo = rows(options.kinds, options.seeds)
+    log = add_rows(options.out, todo, fields, tests, orography, work=options.work, minutes=options.minutes)
     for test in tests:
         print("\n".join(table(log, test.name)))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 BLOCK = 64  # rows of a block that BLAS multiplies in one thread
+NONE = 1e-6  # of the largest value of a factor
 SHIFTS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)  # of the mean diagonal, tried in turn where rounding made a matrix indefinite
 
 
@@ -84,8 +85,8 @@ def bounded(xp: Any, factor: Any, gradient: Any, normal: Any) -> Any:
 
 
 def room(xp: Any, factor: Any, step: Any) -> Any:
-    """How long each row's step may be before a value turns negative."""
-    shrinking = step < 0
+    """How long each row's step may be before a value turns negative, those aside that rounding kept from 0."""
+    shrinking = step < -NONE * factor.max()
     room = xp.where(shrinking, factor / xp.where(shrinking, -step, 1), 1e30)
     return room.min(1) if xp is np else room.min(1).values
 

@@ -31,8 +31,9 @@ Mask = NDArray[np.bool_]
 REFRESH = 10  # sweeps until a residual that was only corrected is computed anew, against rounding
 FARTHER, NEARER = 1.1, 0.7  # factors of a leap's reach where the last one helped, and where not
 LEAST_REACH = 0.1
-EARLY = 3  # sweeps without a leap: from a random start, one that helps at once does not help later
-SAMPLE, ENOUGH = 16, 32  # every so many rows, if so many are left, tell most leaps that would not help
+ENOUGH_GAIN = 0.5  # share of the fall expected of updates that a leap to their end must bring
+EARLY = 3  # sweeps that leap no farther than to their end: from a random start, going on does not help later
+SAMPLE, FEWEST = 16, 32  # every so many rows, if so many are left, tell most leaps that would not help
 SURE = 2.0  # standard deviations of what they tell
 PART = 2**22  # cells of a part of a large array, the parts of which NumPy goes through in threads
 JITTER = 1e-6  # of the mean diagonal, for normal equations that the ridge does not make definite
@@ -113,7 +114,7 @@ class Problem:
         """Update each mode of a side, and say whether by a leap."""
         product, begun = self.product(side), list(self.factors)
         first = self.step(self.sides[side][0], product, begun)
-        if side and self.last is not None and self.sweeps >= EARLY and self.leap(first, product, begun):
+        if side and self.leap(first, product, begun):
             return True
         for mode in self.sides[side]:
             self.update(mode, *(self.step(mode, product, begun) if mode > self.sides[side][0] else first)[:2])
@@ -127,22 +128,28 @@ class Problem:
     def leap(self, first: tuple[Any, Any, Any], product: Any, begun: list[Any]) -> bool:
         """Update a side's modes by estimated lengths, and go on along the way of all modes since the last sweep.
 
-        Done where that lowers the objective farther than the updates alone are expected to, and spares their products.
+        Done where that lowers the objective farther than the updates alone are expected to, which spares the products
+        that exact lengths take; where a sample says that it does not, only to the updates' end.
         """
-        xp, lower = self.xp, self.penalty(self.factors)
+        xp, now, gain = self.xp, self.penalty(self.factors), 0.0
         for mode in self.sides[1]:
-            lower -= self.estimate(mode, *(self.step(mode, product, begun) if mode > self.cut else first))
+            gain += self.estimate(mode, *(self.step(mode, product, begun) if mode > self.cut else first))
         ends = balanced(xp, self.factors)
         self.factors = list(begun)
         for mode in self.sides[1]:
             self.grams.pop(mode, None)
-        far = [end + self.reach * (end - start) for end, start in zip(ends, self.last or ends, strict=True)]
-        far = balanced(xp, [f.clip(0, None) for f in far] if self.nonnegative else far)
-        lower -= self.penalty(far)
-        helps = not self.hopeless(far, lower) and self.try_out(far, total(xp, self.residual) + lower)
-        if helps:
-            self.last = ends
-        self.reach = max(LEAST_REACH, self.reach * (FARTHER if helps else NEARER))
+        for reach in (self.reach, 0.0) if self.last is not None and self.sweeps >= EARLY else (0.0,):
+            far = [end + reach * (end - start) for end, start in zip(ends, self.last or ends, strict=True)]
+            far = balanced(xp, [f.clip(0, None) for f in far] if self.nonnegative else far)
+            fall = now - (gain if reach else ENOUGH_GAIN * gain) - self.penalty(far)
+            hopeless = reach > 0 and self.hopeless(far, fall)
+            helps = not hopeless and self.try_out(far, total(xp, self.residual) + fall)
+            if reach:
+                self.reach = max(LEAST_REACH, reach * (FARTHER if helps else NEARER))
+            if helps:
+                self.last = ends
+            if not hopeless:
+                break
         return helps
 
     def estimate(self, mode: int, gradient: Any, step: Any, normal: Any) -> float:
@@ -160,7 +167,7 @@ class Problem:
     def hopeless(self, far: list[Any], lower: float) -> bool:
         """Whether a sample of the rows says that squares would rise by more than `lower`."""
         some = self.change[: -(-self.size[0] // SAMPLE)]
-        if len(some) < ENOUGH:
+        if len(some) < FEWEST:
             return False
         left = self.side(far, 0)[::SAMPLE]
         self.xp.matmul(left, self.side(far, 1).T, out=some)

@@ -10,7 +10,7 @@ and not transposed: fronts and cyclones have a handedness, and north-south is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from adiabat.training.data import Fields
 
+OROGRAPHY = ("surface_geopotential", "PHIS")  # names of variables that are orography
 MAD = 1.4826  # of the standard deviation of a normal distribution to its median absolute deviation
 CIRCLE = 1.9  # a frame at least so many times as wide as high is taken to go round the globe
 SAMPLE = 65536  # pixels that the median is taken over
@@ -83,30 +84,63 @@ def take(frame: Frame, static: NDArray[np.float32], count: int, crop: int, rng: 
     return Crops(values, beside)
 
 
-def orographies(fields: Sequence[Fields], names: Sequence[str] = ("surface_geopotential", "PHIS")) -> dict[Any, Frame]:
-    """Normalised orography by grid, where the fields hold one."""
-    found: dict[Any, Frame] = {}
-    for each in fields:
-        if any(name in each.name for name in names) and each.grid not in found:
-            frame = each.values[0, 0]
-            centre, scale = normalisation(frame)
-            found[each.grid] = np.nan_to_num((frame - centre) / scale).astype(np.float32)
-    return found
+@dataclass(frozen=True)
+class Orographies:
+    """Normalised orography by grid, and how the fields lie on it.
+
+    Parameters
+    ----------
+    frames : dict of grid to NDArray[np.float32]
+    turned : mapping of name to (bool, int)
+        Of a field: whether its rows run the other way, and by how many columns it begins farther east.
+    """
+
+    frames: dict[tuple[int, ...], Frame]
+    turned: Mapping[str, tuple[bool, int]]
+
+    @classmethod
+    def among(cls, fields: Sequence[Fields], turned: Mapping[str, tuple[bool, int]] | None = None) -> Orographies:
+        """Those that the fields themselves hold, by their names."""
+        found: dict[tuple[int, ...], Frame] = {}
+        for each in fields:
+            if _is_orography(each) and each.grid not in found:
+                frame = each.values[0, 0]
+                centre, scale = normalisation(frame)
+                found[each.grid] = np.nan_to_num((frame - centre) / scale).astype(np.float32)
+        return cls(found, turned or {})
+
+    def static(self, field: Fields) -> NDArray[np.float32]:
+        """Static channels (2, rows, columns) of a field; zero where nothing is known, and for orography itself."""
+        static = np.zeros((2, *field.grid), np.float32)
+        frame = self.frames.get(field.grid)
+        if frame is not None and not _is_orography(field):
+            flipped, east = self.turned.get(field.name, (False, 0))
+            static[0] = np.roll(frame[::-1] if flipped else frame, -east, axis=1)
+        return static
 
 
-def from_fields(fields: Sequence[Fields], rng: np.random.Generator, *, count: int, crop: int) -> Iterator[Crops]:
+def _is_orography(field: Fields) -> bool:
+    return any(name in field.name for name in OROGRAPHY)
+
+
+def from_fields(
+    fields: Sequence[Fields],
+    rng: np.random.Generator,
+    *,
+    count: int,
+    crop: int,
+    orography: Orographies | None = None,
+) -> Iterator[Crops]:
     """Endless batches, each of one frame of one variable; large grids are drawn more often."""
     weights = np.array([each.weight**2 for each in fields])  # by pixels: extreme ratios are asked of large grids
-    orography = orographies(fields)
+    known = orography or Orographies.among(fields)
     while True:
         field = fields[rng.choice(len(fields), p=weights / weights.sum())]
         frames = field.values.reshape(-1, *field.grid)
         frame = frames[rng.integers(len(frames))]
         if np.isfinite(frame).mean() < 0.6 or np.nanmin(frame) == np.nanmax(frame):
             continue
-        static = np.zeros((2, *field.grid), np.float32)
-        static[0] = orography.get(field.grid, 0.0)
-        yield take(frame, static, count, crop, rng)
+        yield take(frame, known.static(field), count, crop, rng)
 
 
 class ZarrStream:
