@@ -84,7 +84,7 @@ def test_the_table_has_mean_and_spread():
     assert lines[0].startswith("x: RMSE")
     assert lines[1].startswith("JPEG 2000")
     assert lines[2].startswith("fsq, plain")
-    assert lines[2].count("+-") == 3
+    assert lines[2].count("+-") == 4
     assert lines[2].endswith("real bytes, 2 seeds")
 
 

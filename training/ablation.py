@@ -38,7 +38,7 @@ from adiabat.training.latent_config import CODEBOOKS, KINDS, LatentConfig
 from adiabat.training.latent_train import LatentTrainer, whole
 from adiabat.training.layers import count_weights
 from adiabat.training.stream_data import Orographies, from_fields
-from adiabat.training.vq import VQVAE
+from adiabat.training.vq import VQVAE, perplexity
 
 Say = Callable[[str], None]
 STEPS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.1)  # over the standard deviation, at which held-out fields are coded
@@ -205,8 +205,7 @@ def run_row(
         }
         for test in tests
     }
-    last = trainer.log[-1] if trainer.log else {}
-    told: dict[str, Any] = {key: last[key] for key in ("perplexity", "share_used") if key in last}
+    told = dict(zip(("perplexity", "share_used"), _short(perplexity(trainer.used)), strict=True)) if codec else {}
     return {
         **asdict(row), "name": row.name, "weights": count_weights(trainer.model), "steps": trainer.step,
         "minutes": round(trainer.seconds / 60, 1), "bytes": "real" if codec else "estimated", **told, "points": points,
@@ -222,7 +221,7 @@ def _without_film(trainer: LatentTrainer) -> VQVAE:
     return plain
 
 
-def _short(point: tuple[float, float]) -> list[float]:
+def _short(point: Sequence[float]) -> list[float]:
     return [float(f"{number:.4g}") for number in point]
 
 

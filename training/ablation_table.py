@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RATIOS = (100, 300, 1000)
+RATIOS = (150, 300, 500, 1000)
 
 
 def at_ratio(points: Sequence[Sequence[float]], ratio: float) -> float:

@@ -27,6 +27,7 @@ HIDDEN = 40  # channels of the hyper networks
 LATENT = 16  # channels of z
 COARSE = 1.5  # step of LL over that of the details
 LEAST = 1e-9  # probability
+PACE = 20.0  # logarithms of scales are learned so many times faster than weights: they have far to go
 SCALES = (-4.0, 6.0)  # of the natural logarithm of a scale
 
 
@@ -215,13 +216,13 @@ class Hyperprior(nn.Module):
 
     def _prior(self, y: Tensor, smooth: Tensor, place: Tensor) -> Prior:
         """What is known of y before any of it."""
-        base = interpolated(self.log_scale, place)[:, :, None, None]
+        base = interpolated(PACE * self.log_scale, place)[:, :, None, None]
         if self.config.kind == "factorised":
             return Prior(torch.zeros_like(y), base.expand_as(y), y.new_zeros(()), base, None)
         bend = torch.asinh(smooth - F.avg_pool2d(F.pad(smooth, (2, 2, 2, 2), mode="replicate"), 5, 1))
         z = self.h_a(torch.cat([torch.asinh(y), bend], 1)) - self.z_mean
         noisy = z + torch.rand_like(z) - 0.5 if self.training else z.round()
-        bits_z = bits_of(noisy, self.z_log_scale).sum()
+        bits_z = bits_of(noisy, PACE * self.z_log_scale).sum()
         hidden = torch.cat([self.h_s(straight_round(z) + self.z_mean), bend], 1)
         blank = [torch.zeros_like(y)] if self.context is not None else []
         mean, log_scale = self.parameters_of_y(torch.cat([hidden, *blank], 1)).chunk(2, 1)
