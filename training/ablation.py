@@ -166,10 +166,11 @@ def orientations(folders: Sequence[Path]) -> dict[str, tuple[bool, int]]:
     for path in sorted(path for folder in folders for path in folder.rglob("*.nc")):
         with xr.open_dataset(path, decode_times=False) as dataset:
             axes = [
-                next((dataset[name].values for name in names if name in dataset.coords), None)
+                dataset[name].values
                 for names in (("latitude", "lat"), ("longitude", "lon"))
+                for name in [name for name in names if name in dataset.coords][:1]
             ]
-            if any(axis is None or axis.ndim != 1 or len(axis) < 2 for axis in axes):
+            if len(axes) < 2 or any(axis.ndim != 1 or len(axis) < 2 for axis in axes):
                 continue
             latitude, longitude = axes
             east = round(float(longitude[0] % 360) / abs(float(longitude[1] - longitude[0])))
