@@ -6,9 +6,10 @@ First stage of decoding after the stream: **decoding** -> paths' values, or a la
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numcodecs.compat import ensure_bytes, ndarray_copy
 from numpy.typing import NDArray
 
 from adiabat.codec.bound import domain_from
@@ -17,7 +18,7 @@ from adiabat.codec.classical import decode_classical
 from adiabat.codec.domain import Domain, cast, clip
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.exceptions import correct
-from adiabat.codec.frames import frame_shape, leading_axes
+from adiabat.codec.frames import Layout, frame_shape, leading_axes
 from adiabat.codec.mask import Special
 from adiabat.codec.octets import unpack, unshuffle
 from adiabat.codec.paths import values_of
@@ -27,7 +28,24 @@ from adiabat.codec.stream import Stream
 if TYPE_CHECKING:
     from adiabat.codec.side import Decoded
 
-__all__ = ["decode_stream"]
+__all__ = ["decode_array", "decode_stream"]
+
+
+def decode_array(
+    data: object,
+    out: NDArray[np.floating] | None = None,
+    *,
+    threads: int | None = None,
+    frames: NDArray[np.int64] | None = None,
+) -> Any:
+    """The array of a stream, or `out` filled with it: what every codec's `decode` does, as `Pyramid.decode` says."""
+    stream = Stream.read(ensure_bytes(data))
+    layout = Layout(stream.dtype, stream.shape, stream.fortran)
+    array = layout.restore(decode_stream(stream, threads, frames))
+    if isinstance(out, np.ndarray) and out.shape == array.shape:
+        np.copyto(out, array)
+        return out
+    return array if out is None else ndarray_copy(array, out)
 
 
 def decode_stream(

@@ -18,7 +18,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,21 +110,27 @@ def onnx_runner(graph: bytes, *, threads: int = 1, optimise: bool = True, cuda: 
 
     if cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise ImportError("onnxruntime has no CUDA provider here: pip install 'adiabat[gpu]'")
-    providers = [("CUDAExecutionProvider", {"use_tf32": "0"})] if cuda else ["CPUExecutionProvider"]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(graph, options, providers=providers)
+    session = open_session(graph, threads=threads, optimise=optimise, cuda=cuda)
 
     def run(inputs: NDArray[np.uint8]) -> NDArray[np.int32]:
         (outputs,) = session.run(None, {"inputs": inputs})
         return np.asarray(outputs)
 
     return run
+
+
+def open_session(graph: bytes, *, threads: int, optimise: bool, cuda: bool = False) -> Any:
+    """An onnxruntime session of a graph, on the CPU or on the first GPU; raises what onnxruntime does."""
+    import onnxruntime
+
+    providers = [("CUDAExecutionProvider", {"use_tf32": "0"})] if cuda else ["CPUExecutionProvider"]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(graph, options, providers=providers)
 
 
 RUNNERS = ("numpy", "onnx", "onnx-unoptimised", "onnx-float", "cuda")

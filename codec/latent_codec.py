@@ -10,12 +10,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_bytes, ndarray_copy
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.context import ChunkContext
-from adiabat.codec.decoding import decode_stream
-from adiabat.codec.frames import Layout
+from adiabat.codec.decoding import decode_array
 from adiabat.codec.latent_choice import Candidate, Latents, choose
 from adiabat.codec.latent_field import LatentField
 from adiabat.codec.latent_options import LatentOptions
@@ -100,12 +98,7 @@ class LatentCodec(Codec):  # type: ignore[misc]
         self, data: object, out: NDArray[np.floating] | None = None, *, frames: NDArray[np.int64] | None = None
     ) -> Any:
         """Decode one chunk; needs nothing of this codec's configuration. As `Pyramid.decode`."""
-        stream = Stream.read(ensure_bytes(data))
-        array = Layout(stream.dtype, stream.shape, stream.fortran).restore(decode_stream(stream, self.threads, frames))
-        if isinstance(out, np.ndarray) and out.shape == array.shape:
-            np.copyto(out, array)
-            return out
-        return array if out is None else ndarray_copy(array, out)
+        return decode_array(data, out, threads=self.threads, frames=frames)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as JSON; what is not set is left out."""

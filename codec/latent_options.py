@@ -9,16 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numcodecs.compat import ensure_ndarray_like
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adiabat.codec.context import ChunkContext
-from adiabat.codec.frames import Layout
 from adiabat.codec.latent_field import LatentField
 from adiabat.codec.latent_target import Target
-from adiabat.codec.pyramid import Pyramid, representable
-from adiabat.codec.stream import MAX_ELEMENTS, element_count
+from adiabat.codec.pyramid import Pyramid, laid_out, representable
 
 __all__ = ["LatentOptions"]
 
@@ -97,11 +93,7 @@ class LatentOptions:
 
     def field(self, array: ArrayLike, context: ChunkContext | None) -> LatentField:
         """The chunk as a latent codec sees it; TypeError or ValueError for what none can take."""
-        buffer = isinstance(array, bytes | bytearray | memoryview)
-        values: NDArray[np.floating] = ensure_ndarray_like(array) if buffer else np.asanyarray(array)
-        layout = Layout.of(values)
-        if element_count(layout.shape) > MAX_ELEMENTS:
-            raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
+        values, layout = laid_out(array)
         limits = representable(self.valid_range, layout.native)
         field = LatentField(layout.frames(values), layout, self.fill_value, limits, self.plain.wrap)
         statics = self.plain.statics_of(field.frames.shape[1:], None if context is None else context.static_origin)

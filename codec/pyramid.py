@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_bytes, ensure_ndarray_like, ndarray_copy
+from numcodecs.compat import ensure_ndarray_like
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.bound import Bound
 from adiabat.codec.context import ChunkContext
-from adiabat.codec.decoding import decode_stream
+from adiabat.codec.decoding import decode_array
 from adiabat.codec.frames import Layout
 from adiabat.codec.paths import Chunk
 from adiabat.codec.statics import MAX_STATICS, Static, find_static
@@ -128,10 +128,7 @@ class Pyramid(Codec):  # type: ignore[misc]
             For more than 2**31 elements, and where bounds along an axis do not fit the array.
         """
         bound = self._bound_in(context)
-        values: NDArray[np.floating] = ensure_ndarray_like(array) if _is_buffer(array) else np.asanyarray(array)
-        layout = Layout.of(values)
-        if element_count(layout.shape) > MAX_ELEMENTS:
-            raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
+        values, layout = laid_out(array)
         limits = representable(self.valid_range, layout.native)
         frames = layout.frames(values)
         statics = self.statics_of(frames.shape[1:], None if context is None else context.static_origin)
@@ -204,13 +201,7 @@ class Pyramid(Codec):  # type: ignore[misc]
         ------
         TruncatedStreamError, CorruptStreamError, UnsupportedVersionError, ModelNotFoundError
         """
-        stream = Stream.read(ensure_bytes(data))
-        layout = Layout(stream.dtype, stream.shape, stream.fortran)
-        array = layout.restore(decode_stream(stream, self.threads, frames))
-        if isinstance(out, np.ndarray) and out.shape == array.shape:
-            np.copyto(out, array)
-            return out
-        return array if out is None else ndarray_copy(array, out)
+        return decode_array(data, out, threads=self.threads, frames=frames)
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration as JSON; what is not set is left out."""
@@ -251,8 +242,14 @@ def _cost(data: bytes, favoured: bool) -> float:
     return EXACT_FACTOR * len(data) - EXACT_BYTES if favoured else len(data)
 
 
-def _is_buffer(array: object) -> bool:
-    return isinstance(array, bytes | bytearray | memoryview)
+def laid_out(array: ArrayLike) -> tuple[NDArray[np.floating], Layout]:
+    """What a codec was given as an array, and how it lies; TypeError or ValueError for what no codec takes."""
+    buffer = isinstance(array, bytes | bytearray | memoryview)
+    values: NDArray[np.floating] = ensure_ndarray_like(array) if buffer else np.asanyarray(array)
+    layout = Layout.of(values)
+    if element_count(layout.shape) > MAX_ELEMENTS:
+        raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
+    return values, layout
 
 
 def _finite(name: str, number: object) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.codec.header import MODEL_BYTES
+from adiabat.codec.integer_net import open_session
 from adiabat.codec.package import BROKEN, Package, broken, find_package, unpack
 from adiabat.codec.vq_contexts import Prior
 from adiabat.codec.vq_transform import BANDS, HALO, KINDS, Graph
@@ -85,16 +86,10 @@ def runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Graph:
     ModelMismatchError
         If it is no graph that onnxruntime can run.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if not optimise:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_session(graph, threads=threads, optimise=optimise)
+    except ImportError:
+        raise
     except Exception as error:  # onnxruntime's own errors have no common base but this
         raise ModelMismatchError(f"the model's graph does not run: {str(error).partition(chr(10))[0]}") from error
     names = [each.name for each in session.get_inputs()]

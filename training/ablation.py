@@ -33,9 +33,10 @@ from adiabat.codec.vq_field import FINENESS, STEP, Setting, encode_field
 from adiabat.codec.vq_model import VQModel, load
 from adiabat.training import data
 from adiabat.training.ablation_table import jpeg2000, table
+from adiabat.training.export import whole
 from adiabat.training.hyperprior import Hyperprior
 from adiabat.training.latent_config import CODEBOOKS, KINDS, LatentConfig
-from adiabat.training.latent_train import LatentTrainer, whole
+from adiabat.training.latent_train import LatentTrainer
 from adiabat.training.layers import count_weights
 from adiabat.training.stream_data import Orographies, from_fields
 from adiabat.training.vq import VQVAE, perplexity

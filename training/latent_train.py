@@ -234,10 +234,3 @@ class LatentTrainer:
         torch.set_rng_state(state["torch_rng"].cpu())
         if self.on_gpu:
             torch.cuda.set_rng_state(state["device_rng"].cpu())
-
-
-def whole(target: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = target.with_name(target.name + ".part")
-    partial.write_bytes(data)
-    partial.replace(target)

@@ -6,8 +6,10 @@ after each round is kept beside the target, so that a run that was stopped goes 
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adiabat.training.export import whole
 from adiabat.training.pyramid import Batch, PyramidNet, loss
 
 Say = Callable[[str], None]
@@ -30,6 +33,14 @@ class Recipe(Protocol):
     steps: int
     batch: int
     rate: float
+
+
+def check_recipe(recipe: Any) -> None:
+    """Refuse steps, views and threads that make no sense; ValueError."""
+    if recipe.steps < 10 or recipe.views < 4 or recipe.threads < 1:
+        raise ValueError(
+            f"expected steps >= 10, views >= 4, threads >= 1, got {recipe.steps}, {recipe.views}, {recipe.threads}"
+        )
 
 
 class Encoded(NamedTuple):
@@ -57,6 +68,10 @@ class Rounds:
         torch.use_deterministic_algorithms(True)
         self.nets, self.config, self.names, self.checkpoint = nets, config, names, checkpoint
         self.rng = np.random.default_rng(config.seed)
+
+    def package(self, about: dict[str, Any]) -> bytes:
+        """The model package as it stands."""
+        raise NotImplementedError
 
     def encode(self) -> Encoded:
         """Encode the views of one round."""
@@ -103,6 +118,20 @@ class Rounds:
             before = encoded.samples if number else before
             self._save(number + 1, recorded_with)
         self.finish(say)
+
+    def write(self, target: Path, name: str, left_out: Sequence[str]) -> str:
+        """Write the package and forget the checkpoint; returns the package's SHA-256."""
+        about = {
+            "name": name,
+            "recipe": asdict(self.config),
+            "left_out": list(left_out),
+            "torch": torch.__version__.split("+")[0],
+            "variables": self.names,
+        }
+        data = self.package(about)
+        whole(target, data)
+        self.checkpoint.unlink(missing_ok=True)
+        return hashlib.sha256(data).hexdigest()
 
     def fit(self, net: PyramidNet, samples: list[Sample], steps: int, rate: float) -> float:
         """Adam over random batches, one learning-rate cycle; returns the mean loss of the last tenth."""

@@ -5,10 +5,9 @@ Fourth of five: data -> subband_samples -> pyramid (network and loss) -> **subba
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from adiabat.codec.subband import INPUTS
 from adiabat.training import data, tables
 from adiabat.training.export import integer_parts, manifest, npy, zipped
 from adiabat.training.pyramid import PyramidNet
-from adiabat.training.rounds import Encoded, Rounds, Sample, Say
+from adiabat.training.rounds import Encoded, Rounds, Sample, Say, check_recipe
 from adiabat.training.samples import letters
 from adiabat.training.stream_data import is_store
 from adiabat.training.subband_samples import Store, SubbandView, record_subbands, subband_views
@@ -53,10 +52,7 @@ class SubbandConfig:
     lmbda: tuple[float, float] = (0.07, 0.14)
 
     def __post_init__(self) -> None:
-        if self.steps < 10 or self.views < 4 or self.threads < 1:
-            raise ValueError(
-                f"expected steps >= 10, views >= 4, threads >= 1, got {self.steps}, {self.views}, {self.threads}"
-            )
+        check_recipe(self)
 
 
 def train_hyperprior(
@@ -82,19 +78,7 @@ def train_hyperprior(
     progress(f"{len(fields)} variables of files, {sum(each.values.size for each in fields) / 1e6:.0f} million values")
     trainer = SubbandTrainer(fields, config, target.with_name(target.name + ".checkpoint"), stores=stores)
     trainer.run(progress)
-    about = {
-        "name": "hyperprior",
-        "recipe": asdict(config),
-        "left_out": list(leave_out),
-        "torch": torch.__version__.split("+")[0],
-        "variables": trainer.names,
-    }
-    package = trainer.package(about)
-    partial = target.with_name(target.name + ".part")
-    partial.write_bytes(package)
-    partial.replace(target)
-    trainer.checkpoint.unlink(missing_ok=True)
-    return hashlib.sha256(package).hexdigest()
+    return trainer.write(target, "hyperprior", leave_out)
 
 
 class SubbandTrainer(Rounds):

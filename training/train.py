@@ -6,10 +6,9 @@ networks as they stand, then teaches them on the samples; last, the frequency ta
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from adiabat.codec import lattice, models
 from adiabat.codec.models import NETS
 from adiabat.training import data, export, tables
 from adiabat.training.pyramid import PyramidNet
-from adiabat.training.rounds import Encoded, Rounds, Sample, Say
+from adiabat.training.rounds import Encoded, Rounds, Sample, Say, check_recipe
 from adiabat.training.samples import letters, record
 
 OVERHEAD = 0.02  # bits a value added to a view's length where samples are weighted by its inverse
@@ -48,10 +47,7 @@ class Config:
     bounds: tuple[float, float] = (-3.6, -0.7)
 
     def __post_init__(self) -> None:
-        if self.steps < 10 or self.views < 4 or self.threads < 1:
-            raise ValueError(
-                f"expected steps >= 10, views >= 4, threads >= 1, got {self.steps}, {self.views}, {self.threads}"
-            )
+        check_recipe(self)
 
 
 def train_to(
@@ -68,19 +64,7 @@ def train_to(
     progress(f"{len(fields)} variables, {sum(each.values.size for each in fields) / 1e6:.0f} million values")
     trainer = Trainer(fields, config, target.with_name(target.name + ".checkpoint"))
     trainer.run(progress)
-    about = {
-        "name": "pyramid",
-        "recipe": asdict(config),
-        "left_out": list(leave_out),
-        "torch": torch.__version__.split("+")[0],
-        "variables": [each.name for each in fields],
-    }
-    package = trainer.package(about)
-    partial = target.with_name(target.name + ".part")
-    partial.write_bytes(package)
-    partial.replace(target)
-    trainer.checkpoint.unlink(missing_ok=True)
-    return hashlib.sha256(package).hexdigest()
+    return trainer.write(target, "pyramid", leave_out)
 
 
 def start_linear(net: PyramidNet, samples: list[Sample]) -> None:

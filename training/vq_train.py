@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from adiabat.codec.vq_model import load
+from adiabat.training.export import whole
 from adiabat.training.latent_config import CODEBOOKS, LatentConfig
-from adiabat.training.latent_train import LatentTrainer, open_data, whole
+from adiabat.training.latent_train import LatentTrainer, open_data
 from adiabat.training.vq import VQVAE
 from adiabat.training.vq_export import VIEWS, package, repackage
 from adiabat.training.vq_tune import TuneTrainer
