@@ -17,6 +17,7 @@ import numpy as np
 import zarr
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.plan import HEALPIX
 from adiabat.formats.policy import Bound
 from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.streams import MAGIC, StreamTally
@@ -185,7 +186,7 @@ def _search(codecs: Iterable[Mapping[str, Any]], key: str, inner: str | None) ->
     for codec in codecs:
         name = str(codec[key])
         options = codec.get(inner, {}) if inner else codec
-        if name.startswith("adiabat."):
+        if name.startswith("adiabat.") and name != HEALPIX:
             return name, options
         if name == "sharding_indexed":
             name, found = _search(options["codecs"], key, inner)

@@ -12,9 +12,11 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from adiabat.training import ablation, ablation_table
+from adiabat.training import ablation, ablation_judge, ablation_table
 from adiabat.training.data import Fields
 from adiabat.training.stream_data import Orographies
+
+GRID = (np.linspace(-90, 90, 64), np.arange(128) * 2.8125)
 
 
 def simulated(name, seed):
@@ -26,16 +28,25 @@ def simulated(name, seed):
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(ablation, "SHORT", replace(ablation.SHORT, width=4, steps=4, batch=1, crop=32, levels=2))
+    monkeypatch.setattr(ablation, "FULL", replace(ablation.SHORT, width=6))
+    monkeypatch.setattr(
+        ablation, "SHORT_SUBBAND", replace(ablation.SHORT_SUBBAND, rounds=(0.5, 0.5), views=4, steps=20, batch=64)
+    )
     monkeypatch.setattr(ablation, "VIEWS", 2)
     monkeypatch.setattr(ablation, "STEPS", (0.05, 0.5))
 
 
 def test_rows_are_unique_and_begin_with_the_first_seed():
-    todo = ablation.rows(ablation.KINDS, [0, 1])
-    assert len({(row.name, row.seed) for row in todo}) == len(todo) == 16
-    assert [row.seed for row in todo] == [0] * 8 + [1] * 8
-    assert [row.name for row in todo[:5]] == list(ablation.KINDS)
-    assert {row.name for row in todo[5:8]} == {"vqvae+film", "hyperprior+film", "hyperprior-context"}
+    todo = ablation.rows(ablation.ROW_KINDS, [0, 1])
+    assert len({(row.name, row.seed) for row in todo}) == len(todo) == 22
+    assert [row.seed for row in todo] == [0] * 11 + [1] * 11
+    assert [row.name for row in todo[:6]] == list(ablation.ROW_KINDS)
+    assert {row.name for row in todo[6:9]} == {"vqvae+film", "hyperprior+film", "hyperprior-context"}
+    assert {row.name for row in todo[9:11]} == {"vqvae+healpix", "subband+healpix"}
+    full = ablation.rows(ablation.ROW_KINDS, [1, 2], full=True)
+    assert [(row.name, row.seed) for row in full] == [("vqvae, full", 1), ("hyperprior, full", 1)]
+    assert {"healpix", "full"} & ablation.Row("fsq").entry().keys() == set()
+    assert ablation.Row("fsq", full=True).entry()["full"]
 
 
 def test_the_reduced_configuration_is_small():
@@ -46,27 +57,66 @@ def test_the_reduced_configuration_is_small():
         assert count_weights(build(row.config())) <= 300_000
 
 
-@pytest.mark.parametrize("row", [ablation.Row("fsq", film=True), ablation.Row("hyperprior")])
-def test_a_row_is_run_once(row, short, tmp_path):
+def material(healpix):
     fields = [simulated("a/T", 0), simulated("a/PHIS", 1)]
     orography = Orographies.among(fields)
-    tests = ablation.held_out([simulated("b/T", 2)], orography)
-    assert tests[0].static[0].any()
-    assert tests[0].wrap
+    axes = dict.fromkeys(("a/T", "a/PHIS", "b/T"), GRID) if healpix else {}
+    return ablation.Material(fields, ablation.held_out([simulated("b/T", 2)], orography, axes), orography, axes)
+
+
+ROWS = [
+    ablation.Row("fsq", film=True),
+    ablation.Row("hyperprior"),
+    ablation.Row("vqvae", healpix=True),
+    ablation.Row("subband"),
+    ablation.Row("subband", healpix=True),
+    ablation.Row("vqvae", full=True),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_is_run_once(row, short, tmp_path):
+    if row.healpix:
+        pytest.importorskip("ducc0")
+    given = material(row.healpix)
+    (test,) = given.tests
+    assert test.static[0].any()
+    assert test.wrap
     said = []
     options = {"work": tmp_path / "work", "minutes": 1.0, "say": said.append}
-    log = ablation.add_rows(tmp_path / "log.json", [row], fields, tests, orography, **options)
+    log = ablation.add_rows(tmp_path / "log.json", [row], given, **options)
     assert json.loads((tmp_path / "log.json").read_text()) == log
     (made,) = log["rows"]
-    assert made["bytes"] == ("real" if row.kind == "fsq" else "estimated")
+    assert made["bytes"] == ("estimated" if row.kind == "hyperprior" else "real")
+    assert made.get("healpix", False) is row.healpix
     for how in ("plain", "refined"):
-        (fine, small), (coarse, large) = made["points"]["b/T"][how]
+        (fine, small), *_, (coarse, large) = made["points"]["b/T"][how]
         assert fine < coarse
         assert small < large
+        assert small > 0.9 * log.get("regridding", {"b/T": 0})["b/T"]
     assert made["points"]["b/T"]["refined"][0][0] > made["points"]["b/T"]["plain"][0][0]
     before = len(said)
-    assert ablation.add_rows(tmp_path / "log.json", [row], fields, tests, orography, **options) == log
+    assert ablation.add_rows(tmp_path / "log.json", [row], given, **options) == log
     assert len(said) == before
+
+
+def test_a_held_out_field_goes_to_strips_and_back():
+    pytest.importorskip("ducc0")
+    smooth = np.add.outer(20 * np.sin(np.radians(GRID[0])), np.zeros(128)) + 280
+    field = ablation.HeldOut("s", smooth, np.zeros((2, 64, 128), np.float32), True, GRID)
+    assert field.strips.shape == (4, 96, 32)
+    assert np.abs(field.back(field.strips) - smooth).max() < 1e-3
+    assert field.regridding < 1e-5
+    with pytest.raises(ValueError, match="known axes"):
+        replace(field, axes=None).strips  # noqa: B018
+
+
+def test_a_coder_knows_what_it_can_code():
+    from adiabat.training.latent_train import LatentTrainer
+
+    trainer = LatentTrainer(ablation.Row("fsq").config(), None)
+    with pytest.raises(TypeError, match="codebook with its codec"):
+        ablation_judge.LatentCoder(trainer, None).code(np.zeros((1, 8, 8)), None, 1.0, refined=False, wrap=False)
 
 
 def test_a_point_between_two():
@@ -105,4 +155,4 @@ def test_orientations_are_read_from_coordinates(tmp_path):
         xr.Dataset({"t": (("latitude", "longitude"), np.zeros((19, 36), "f4"))}, coordinates).to_netcdf(
             tmp_path / f"{name}.nc"
         )
-    assert ablation.orientations([tmp_path]) == {"a/t": (False, 0), "b/t": (True, 18)}
+    assert ablation_judge.orientations([tmp_path]) == {"a/t": (False, 0), "b/t": (True, 18)}

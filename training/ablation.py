@@ -2,50 +2,47 @@
 
     python -m adiabat.training.ablation --data DIR --hold-out t850 --out spec/guide/ablation.json
 
-A row is one kind with its switches and one seed, in the reduced configuration; rows that the log has are not run again,
-a run that was killed goes on. All kinds share transform, coarse field (coded by Pyramid, real bytes) and training data;
-what differs is how details are quantised and coded. Bytes of codebook kinds are real; those of "hyperprior" and
-"factorised" are the models' own estimate of the details, since these two are no codecs here (the shipped `Hyperprior`
-is another).
+A row is one kind with its switches and one seed, in the reduced configuration or, marked so, in the full one; rows that
+the log has are not run again, a run that was killed goes on. The convolutional kinds share transform, coarse field
+(coded by Pyramid, real bytes) and training data; what differs is how details are quantised and coded. Bytes of codebook
+kinds are real; those of "hyperprior" and "factorised" are the models' own estimate of the details, since these two are
+no codecs here. "subband" is the shipped `Hyperprior` in a reduced recipe, and its bytes are real. With HEALPix, global
+fields are trained on and coded as strips of faces, and errors are those on the field's own grid after going back.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import xarray as xr
-from numpy.typing import NDArray
-from torch import Tensor
-
-from adiabat.codec.models import find_model
-from adiabat.codec.volume import TAPER, encode_frames
-from adiabat.codec.vq_choice import LMBDA
-from adiabat.codec.vq_contexts import UNIT
-from adiabat.codec.vq_field import FINENESS, STEP, Setting, encode_field
-from adiabat.codec.vq_model import VQModel, load
+from adiabat.codec import hyperprior_model
+from adiabat.codec.vq_model import load
 from adiabat.training import data
+from adiabat.training.ablation_judge import Coder, HeldOut, LatentCoder, SubbandCoder, held_out, orientations, point
 from adiabat.training.ablation_table import jpeg2000, table
 from adiabat.training.export import whole
-from adiabat.training.hyperprior import Hyperprior
+from adiabat.training.healpix_data import Axes, HealpixTrainer, axes_of, split
 from adiabat.training.latent_config import CODEBOOKS, KINDS, LatentConfig
 from adiabat.training.latent_train import LatentTrainer
 from adiabat.training.layers import count_weights
 from adiabat.training.stream_data import Orographies, from_fields
+from adiabat.training.subband_train import SubbandConfig, SubbandTrainer
 from adiabat.training.vq import VQVAE, perplexity
 
 Say = Callable[[str], None]
+SUBBAND = "subband"
+ROW_KINDS = (*KINDS, SUBBAND)
 STEPS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.1)  # over the standard deviation, at which held-out fields are coded
-THRESHOLD = 0.2  # of refined rounding, for kinds whose rate is not searched word by word
-HEADER = 60  # bytes of a stream beside its payload
+COARSER = 1.7  # for kinds that need a coarser step for the same ratio
 SHORT = LatentConfig(steps=100_000, width=24, crop=160, batch=3)
+FULL = LatentConfig(steps=100_000, width=48, crop=192, batch=4)
+SHORT_SUBBAND = SubbandConfig(rounds=(0.1, 0.15, 0.25, 0.25, 0.25), views=24, steps=600)
 VIEWS = 12  # batches that tables are counted on
 MAX_LOG = 20_000  # bytes
 
@@ -58,160 +55,116 @@ class Row:
     film: bool = False
     context: bool = True
     seed: int = 0
+    healpix: bool = False
+    full: bool = False
 
     @property
     def name(self) -> str:
         """Short and unique but for the seed."""
-        return self.kind + "+film" * self.film + "-context" * (not self.context)
+        switches = "+film" * self.film + "-context" * (not self.context) + "+healpix" * self.healpix
+        return self.kind + switches + ", full" * self.full
 
     def config(self) -> LatentConfig:
-        """The reduced configuration of the row; g_a has networks only where they get a gradient of the rate."""
-        analysis = 0 if self.kind in CODEBOOKS else SHORT.width
+        """Of a convolutional kind; g_a has networks only where they get a gradient of the rate."""
+        base = FULL if self.full else SHORT
+        analysis = 0 if self.kind in CODEBOOKS else base.width
         changes = {"kind": self.kind, "film": self.film, "context": self.context, "seed": self.seed}
-        return LatentConfig(**asdict(SHORT) | changes | {"analysis": analysis})
+        return LatentConfig(**asdict(base) | changes | {"analysis": analysis})
+
+    def entry(self) -> dict[str, Any]:
+        """What the log says of it: switches of later versions only where they are on."""
+        return {key: value for key, value in asdict(self).items() if value or key not in ("healpix", "full")}
 
 
-def rows(kinds: Sequence[str], seeds: Sequence[int]) -> list[Row]:
-    """All rows, seed by seed: each kind plain, then with FiLM, then the hyperprior without its context."""
+def rows(kinds: Sequence[str], seeds: Sequence[int], *, full: bool = False) -> list[Row]:
+    """All rows, seed by seed: kinds plain, with FiLM, without context, on HEALPix; with `full`, those of one seed."""
+    if full:
+        return [Row(kind, seed=seeds[0], full=True) for kind in kinds if kind in ("vqvae", "hyperprior")]
     out = []
     for seed in seeds:
         out += [Row(kind, seed=seed) for kind in kinds]
         out += [Row(kind, film=True, seed=seed) for kind in kinds if kind in ("vqvae", "hyperprior")]
         out += [Row(kind, context=False, seed=seed) for kind in kinds if kind == "hyperprior"]
+        out += [Row(kind, healpix=True, seed=seed) for kind in kinds if kind in ("vqvae", SUBBAND)]
     return out
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A field (y, x) that no row was trained on, and the orography of its grid, normalised."""
+class Material:
+    """What rows are trained on and judged by.
 
-    name: str
-    values: NDArray[np.float64]
-    static: NDArray[np.float32]
-    wrap: bool
-
-
-def held_out(fields: Sequence[data.Fields], orography: Orographies) -> list[HeldOut]:
-    """First frames of fields, with the orography that the training data have of their grid."""
-    out = []
-    for each in fields:
-        frame = each.values[0, 0].astype(np.float64)
-        if np.isfinite(frame).all():
-            out.append(HeldOut(each.name, frame, orography.static(each), each.grid[1] >= 1.9 * each.grid[0]))
-    return out
-
-
-class Judge:
-    """Codes held-out fields with a trained model.
-
-    Parameters
+    Attributes
     ----------
-    trainer : LatentTrainer
-    codec : VQModel or None
-        Of a codebook kind.
+    fields : sequence of Fields
+        To train on.
+    tests : sequence of HeldOut
+    orography : Orographies
+    axes : dict of name to latitudes and longitudes
     """
 
-    def __init__(self, trainer: LatentTrainer, codec: VQModel | None) -> None:
-        self.config, self.model, self.codec = trainer.config, trainer.model.cpu().eval(), codec
+    fields: Sequence[data.Fields]
+    tests: Sequence[HeldOut]
+    orography: Orographies
+    axes: dict[str, Axes] = field(default_factory=dict)
 
-    def point(self, field: HeldOut, step: float, *, refined: bool) -> tuple[float, float]:
-        """Ratio and RMSE, over the field's standard deviation, of a step over that deviation."""
-        deviation = float(field.values.std())
-        x = (field.values - field.values.mean()) / deviation / step
-        with torch.no_grad():
-            size, x_hat = (self._words if self.codec else self._estimate)(x, field, step, refined)
-        ratio = 4 * x.size / (HEADER + size)
-        return ratio, step * float(np.sqrt(np.mean((x_hat - x) ** 2)))
-
-    def _static(self, field: HeldOut) -> Tensor | None:
-        return torch.from_numpy(field.static)[None] if self.config.film else None
-
-    def _words(self, x: NDArray[np.float64], field: HeldOut, step: float, refined: bool) -> tuple[float, Any]:
-        """Real bytes, and the field by torch, which knows FiLM."""
-        assert isinstance(self.model, VQVAE)
-        assert self.codec is not None
-        setting = Setting(self.config.levels, lmbda=LMBDA if refined else 0.0)
-        made = encode_field(x[None], 1.0, setting, self.codec, (1,), wrap=field.wrap, threads=1)
-        details = [torch.from_numpy(each.astype(np.float32) / UNIT) for each in made.details]
-        x_hat = self.model.g_s(
-            torch.from_numpy(made.smooth)[:, None], details, made.size, wrap=field.wrap, static=self._static(field)
-        )
-        return len(made.payload), x_hat[0, 0].numpy()
-
-    def _estimate(self, x: NDArray[np.float64], field: HeldOut, step: float, refined: bool) -> tuple[float, Any]:
-        """Real bytes of the coarse field, the model's estimate of the details."""
-        assert isinstance(self.model, Hyperprior)
-        coarse: list[int] = []
-
-        def code(smooth: Tensor) -> Tensor:
-            fine = Setting(1).fineness / (FINENESS * STEP)
-            payload, decoded = encode_frames(
-                smooth[:, 0].numpy().astype(np.float64) / fine, valid=None, step=STEP, snap=1, wrap=False,
-                model=find_model(), axes=(1,), taper=TAPER, threads=1,
-            )  # fmt: skip
-            coarse.append(len(payload))
-            return torch.from_numpy((decoded * fine).astype(np.float32))[:, None]
-
-        span = self.config.coarsest - self.config.finest
-        place = torch.tensor([(math.log10(step) - self.config.finest) / span])
-        made = self.model(
-            torch.from_numpy(x.astype(np.float32))[None, None], place, static=self._static(field), wrap=field.wrap,
-            threshold=THRESHOLD if refined else 0.0, coarse=code,
-        )  # fmt: skip
-        return float(made.bits) / 8 + coarse[0], made.x_hat[0, 0].numpy()
+    @cached_property
+    def split(self) -> tuple[list[data.Fields], list[data.Fields]]:
+        """Global fields as strips, and the others."""
+        return split(self.fields, self.axes)
 
 
-def orientations(folders: Sequence[Path]) -> dict[str, tuple[bool, int]]:
-    """How NetCDF fields lie on a grid from 90 N southwards and from 0 E eastwards, by name: flipped, columns east."""
-    out: dict[str, tuple[bool, int]] = {}
-    for path in sorted(path for folder in folders for path in folder.rglob("*.nc")):
-        with xr.open_dataset(path, decode_times=False) as dataset:
-            axes = [
-                dataset[name].values
-                for names in (("latitude", "lat"), ("longitude", "lon"))
-                for name in [name for name in names if name in dataset.coords][:1]
-            ]
-            if len(axes) < 2 or any(axis.ndim != 1 or len(axis) < 2 for axis in axes):
-                continue
-            latitude, longitude = axes
-            east = round(float(longitude[0] % 360) / abs(float(longitude[1] - longitude[0])))
-            out |= {f"{path.stem}/{name}": (bool(latitude[0] < latitude[-1]), east) for name in dataset.data_vars}
-    return out
-
-
-def run_row(
-    row: Row,
-    fields: Sequence[data.Fields],
-    tests: Sequence[HeldOut],
-    orography: Orographies,
-    work: Path,
-    minutes: float,
-    say: Say,
-) -> dict[str, Any]:
+def run_row(row: Row, material: Material, checkpoint: Path, minutes: float, say: Say) -> dict[str, Any]:
     """Train a row, or go on with it, and judge it."""
-    config = row.config()
-    trainer = LatentTrainer(config, work / f"{row.name}-{row.seed}.checkpoint", minutes=minutes)
-    batches = from_fields(fields, trainer.rng, count=config.batch, crop=config.crop, orography=orography)
-    trainer.run(batches, say)
-    codec = None
-    if isinstance(trainer.model, VQVAE):
-        from adiabat.training.vq_export import package
-
-        # FiLM is nothing that a codec could know of: the package's own g_s is not run here.
-        codec = load(package(_without_film(trainer), batches, {}, views=VIEWS, progress=say))
-    judge = Judge(trainer, codec)
+    train = _subband if row.kind == SUBBAND else _latent
+    coder, told = train(row, material, checkpoint, minutes, say)
+    steps = STEPS if told["bytes"] == "real" else (*STEPS, COARSER)
     points = {
         test.name: {
-            name: [_short(judge.point(test, step, refined=refined)) for step in STEPS]
+            name: [_short(point(coder, test, step, refined=refined, healpix=row.healpix)) for step in steps]
             for name, refined in (("plain", False), ("refined", True))
         }
-        for test in tests
+        for test in material.tests
     }
-    told = dict(zip(("perplexity", "share_used"), _short(perplexity(trainer.used)), strict=True)) if codec else {}
-    return {
-        **asdict(row), "name": row.name, "weights": count_weights(trainer.model), "steps": trainer.step,
-        "minutes": round(trainer.seconds / 60, 1), "bytes": "real" if codec else "estimated", **told, "points": points,
+    return {**row.entry(), "name": row.name, **told, "points": points}
+
+
+def _latent(row: Row, material: Material, checkpoint: Path, minutes: float, say: Say) -> tuple[Coder, dict[str, Any]]:
+    """A convolutional kind."""
+    config = row.config()
+    trainer = LatentTrainer(config, checkpoint, minutes=minutes)
+    fields = [*material.split[0], *material.split[1]] if row.healpix else material.fields
+    batches = from_fields(
+        fields, trainer.rng, count=config.batch, crop=config.crop, orography=None if row.healpix else material.orography
+    )
+    trainer.run(batches, say)
+    told: dict[str, Any] = {
+        "weights": count_weights(trainer.model), "steps": trainer.step, "minutes": round(trainer.seconds / 60, 1)
     }  # fmt: skip
+    if not isinstance(trainer.model, VQVAE):
+        return LatentCoder(trainer, None), told | {"bytes": "estimated"}
+    from adiabat.training.vq_export import package
+
+    # FiLM is nothing that a codec could know of: the package's own g_s is not run here.
+    codec = load(package(_without_film(trainer), batches, {}, views=VIEWS, progress=say))
+    used = dict(zip(("perplexity", "share_used"), _short(perplexity(trainer.used)), strict=True))
+    return LatentCoder(trainer, codec), told | {"bytes": "real", **used}
+
+
+def _subband(row: Row, material: Material, checkpoint: Path, minutes: float, say: Say) -> tuple[Coder, dict[str, Any]]:
+    """The networks of `Hyperprior`; `minutes` is not for them, whose recipe counts steps."""
+    config, start = SubbandConfig(**asdict(SHORT_SUBBAND) | {"seed": row.seed}), time.process_time()
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    trainer = (
+        HealpixTrainer(*material.split, config, checkpoint)
+        if row.healpix
+        else SubbandTrainer(list(material.fields), config, checkpoint)
+    )
+    trainer.run(say)
+    told = {
+        "weights": sum(count_weights(net) for net in trainer.nets.values()), "steps": config.steps,
+        "minutes": round((time.process_time() - start) / 60, 1), "bytes": "real",
+    }  # fmt: skip
+    return SubbandCoder(hyperprior_model.load(trainer.package({"name": row.name}))), told
 
 
 def _without_film(trainer: LatentTrainer) -> VQVAE:
@@ -223,20 +176,12 @@ def _without_film(trainer: LatentTrainer) -> VQVAE:
     return plain
 
 
-def _short(point: Sequence[float]) -> list[float]:
-    return [float(f"{number:.4g}") for number in point]
+def _short(numbers: Sequence[float]) -> list[float]:
+    return [float(f"{number:.4g}") for number in numbers]
 
 
 def add_rows(
-    log_path: Path,
-    todo: Sequence[Row],
-    fields: Sequence[data.Fields],
-    tests: Sequence[HeldOut],
-    orography: Orographies,
-    *,
-    work: Path,
-    minutes: float,
-    say: Say = print,
+    log_path: Path, todo: Sequence[Row], material: Material, *, work: Path, minutes: float, say: Say = print
 ) -> dict[str, Any]:
     """Run the rows that the log has not, adding each as it is done.
 
@@ -248,7 +193,7 @@ def add_rows(
     log: dict[str, Any] = {"rows": [], "peers": {}}
     if log_path.exists():
         log = json.loads(log_path.read_text())
-    for test in tests:
+    for test in material.tests:
         if test.name not in log["peers"]:
             log["peers"][test.name] = [_short(point) for point in jpeg2000(test.values, (50, 100, 300, 1000, 2000))]
     have = {(row["name"], row["seed"]) for row in log["rows"]}
@@ -256,7 +201,9 @@ def add_rows(
         if (row.name, row.seed) in have:
             continue
         say(f"{row.name}, seed {row.seed}")
-        log["rows"].append(run_row(row, fields, tests, orography, work, minutes, say))
+        for test in material.tests if row.healpix else ():
+            log.setdefault("regridding", {})[test.name] = _short([test.regridding])[0]
+        log["rows"].append(run_row(row, material, work / f"{row.name}-{row.seed}.checkpoint", minutes, say))
         text = json.dumps(log, separators=(",", ":"))
         if len(text) > MAX_LOG:
             raise ValueError(f"expected a log of at most {MAX_LOG} bytes, got {len(text)}: start another")
@@ -272,17 +219,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--leave-out", action="append", default=[], help="part of paths used for nothing; repeatable")
     parser.add_argument("--out", type=Path, required=True, help="the log, JSON; added to")
     parser.add_argument("--work", type=Path, default=Path("ablation-runs"), help="folder of checkpoints")
-    parser.add_argument("--minutes", type=float, default=15.0, help="of training for each row")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of training for each convolutional row")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=list(ROW_KINDS), choices=ROW_KINDS)
+    parser.add_argument("--full", action="store_true", help="the full configuration, of the first seed alone")
     options = parser.parse_args(arguments)
     everything = data.load(options.data, leave_out=options.leave_out)
     fields = data.load(options.data, leave_out=[*options.hold_out, *options.leave_out])
     names = {each.name for each in fields}
-    orography = Orographies.among(fields, orientations(options.data))
-    tests = held_out([each for each in everything if each.name not in names], orography)
-    todo = rows(options.kinds, options.seeds)
-    log = add_rows(options.out, todo, fields, tests, orography, work=options.work, minutes=options.minutes)
+    orography, axes = Orographies.among(fields, orientations(options.data)), axes_of(options.data)
+    tests = held_out([each for each in everything if each.name not in names], orography, axes)
+    todo = rows(options.kinds, options.seeds, full=options.full)
+    material = Material(fields, tests, orography, axes)
+    log = add_rows(options.out, todo, material, work=options.work, minutes=options.minutes)
     for test in tests:
         print("\n".join(table(log, test.name)))
 
