@@ -36,10 +36,10 @@ class Bound:
     Parameters
     ----------
     kind : str
-        "lossless", "abs", "rel" or "profile".
+        "lossless", "abs", "rel", "profile" or "noise".
     size : float
-        The bound: in the field's units (abs), or a fraction of each value (rel); 0.0 if lossless, and of a
-        profile the smallest.
+        The bound: in the field's units (abs), a fraction of each value (rel), or standard deviations of its noise
+        (noise); 0.0 if lossless, and of a profile the smallest.
     profile : Profile or None
         An absolute bound for each index along one axis.
 
@@ -59,21 +59,21 @@ class Bound:
 
     @classmethod
     def parse(cls, bound: object) -> Bound:
-        """Read `{"abs": x}`, `{"abs": [x, ...], "axis": k}`, `{"rel": r}` or `"lossless"`.
+        """Read `{"abs": x}`, `{"abs": [x, ...], "axis": k}`, `{"rel": r}`, `{"noise": k}` or `"lossless"`.
 
         Raises
         ------
         TypeError, ValueError
             Saying what was expected and what was got.
         """
-        expected = 'expected bound={"abs": x}, {"abs": [x, ...], "axis": k}, {"rel": r} or "lossless"'
+        expected = 'expected bound={"abs": x}, {"abs": [x, ...], "axis": k}, {"rel": r}, {"noise": k} or "lossless"'
         if isinstance(bound, str):
             if bound != "lossless":
                 raise ValueError(f"{expected}, got {bound!r}")
             return cls("lossless")
         if not isinstance(bound, dict):
             raise TypeError(f"{expected}, got {bound!r}")
-        if set(bound) not in ({"abs"}, {"rel"}, {"abs", "axis"}):
+        if set(bound) not in ({"abs"}, {"rel"}, {"noise"}, {"abs", "axis"}):
             raise ValueError(f"{expected}, got {bound!r}")
         kind, size = next(item for item in bound.items() if item[0] != "axis")
         if kind == "abs" and isinstance(size, list | tuple | np.ndarray):

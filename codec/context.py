@@ -29,6 +29,9 @@ class ChunkContext:
     static_origin : tuple of two int, optional
         Row and column of the codec's static fields at which the chunk begins. If not given, the fields must be of the
         chunk's own size.
+    noise : array-like, optional
+        One standard deviation of every value, or of every index along the codec's axis of channels, in the units of
+        the chunk: what ``bound={"noise": k}`` counts in.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class ChunkContext:
     bound: ArrayLike | None = None
     bound_axis: int | None = None
     static_origin: tuple[int, int] | None = None
+    noise: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         if self.bound is None and self.bound_axis is not None:

@@ -85,17 +85,19 @@ def decode_stream(
         if len(payload) != dtype.itemsize:
             raise CorruptStreamError(f"expected a payload of {dtype.itemsize} bytes, got {len(payload)}")
         values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<"))[0], dtype)
+    elif stream.path == "spectral":
+        values = import_module("adiabat.codec.spectral_path").decode_chunk(stream, shape, special)
     else:
         decoded = _decode_integers(stream, shape, special, threads, only)
         domain = _domain(stream)
         values = values_of(domain, decoded, dtype, sections, stream.valid_range)
-        if "exceptions" in sections:
-            values = correct(values, sections["exceptions"])
+    if "exceptions" in sections:
+        values = correct(values, sections["exceptions"])
     return values if special is None else special.restore(values)
 
 
 # Who decodes a latent stream, by its codec.
-LATENT = {"adiabat.hyperprior": "adiabat.codec.hyperprior", "adiabat.vq": "adiabat.codec.vq"}
+LATENT = {f"adiabat.{name}": f"adiabat.codec.{name}" for name in ("hyperprior", "vq", "hvae")}
 
 
 def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:

@@ -11,6 +11,7 @@ lattice and the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -73,13 +74,36 @@ class Tables:
         """A constriction model with exactly the integer frequencies of this table."""
         model = self._models.get(table)
         if model is None:
-            import constriction
-
-            # constriction gives every letter one of 2**24 shares before it divides the rest: k - 1 reproduces k exactly
-            weights = self._frequencies[table].astype(np.float64) - 1.0
-            model = constriction.stream.model.Categorical(weights, perfect=False, lazy=False)
-            self._models[table] = model
+            model = self._models[table] = categorical(self._frequencies[table])
         return model
+
+
+def categorical(frequencies: NDArray[np.unsignedinteger]) -> Any:
+    """A constriction model with exactly these integer frequencies, which sum to 2**PRECISION."""
+    import constriction
+
+    # constriction gives every letter one of 2**24 shares before it divides the rest: k - 1 reproduces k exactly
+    return constriction.stream.model.Categorical(frequencies.astype(np.float64) - 1.0, perfect=False, lazy=False)
+
+
+def write_words(groups: Sequence[tuple[NDArray[np.int32], Any]]) -> bytes:
+    """Words of letters, each group under its model, in the order in which they will be decoded."""
+    import constriction
+
+    ans = constriction.stream.stack.AnsCoder()
+    for letters, model in reversed(groups):
+        ans.encode_reverse(letters, model)
+    return np.asarray(ans.get_compressed()).astype("<u4").tobytes()
+
+
+def read_words(words: bytes) -> Any:
+    """A decoder of such words; CorruptStreamError where they are none."""
+    import constriction
+
+    array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
+    if array is None or (array.size and array[-1] == 0):
+        raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(words)} bytes")
+    return constriction.stream.stack.AnsCoder(array)
 
 
 def to_letters(high: Integers) -> tuple[Integers, NDArray[np.bool_]]:
@@ -136,16 +160,13 @@ class SymbolWriter:
 
     def payload(self) -> bytes:
         """Four sections, each after its length: substitutions, words, raw bits, escaped symbols."""
-        import constriction
-
         substitute = self._substitutions()
-        ans = constriction.stream.stack.AnsCoder()
-        for region, table, letters in reversed(self._groups):
-            ans.encode_reverse(letters, self._tables.model(int(substitute[region, table])))
-        words = np.asarray(ans.get_compressed()).astype("<u4").tobytes()
+        words = write_words(
+            [(letters, self._tables.model(int(substitute[region, table]))) for region, table, letters in self._groups]
+        )
         raw = np.concatenate([np.empty(0, np.uint8), *self._raw])
         raw = np.packbits(raw, bitorder="little") if self._dense else raw
-        parts = [_write_substitutions(substitute), words, raw.tobytes(), _write_escapes(self._escapes)]
+        parts = [_write_substitutions(substitute), words, raw.tobytes(), write_escapes(self._escapes)]
         return b"".join(write_varint(len(part)) + part for part in parts)
 
     def _substitutions(self) -> Integers:
@@ -174,21 +195,15 @@ class SymbolReader:
     """
 
     def __init__(self, tables: Tables, payload: Reader, *, dense: bool = False) -> None:
-        import constriction
-
         substitute = _read_substitutions(payload.take(payload.varint()))
         self._substitute: list[list[int]] = substitute.tolist()
         self._tables = tables
-        words = payload.take(payload.varint())
-        array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
-        if array is None or (array.size and array[-1] == 0):
-            raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(words)} bytes")
-        self._ans = constriction.stream.stack.AnsCoder(array)
+        self._ans = read_words(payload.take(payload.varint()))
         self._dense, raw = dense, payload.take(payload.varint())
         if dense:
             raw = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little").tobytes()
         self._raw = Reader(raw)
-        self._escapes = _read_escapes(payload.take(payload.varint()))
+        self._escapes = read_escapes(payload.take(payload.varint()))
         self._escaped = 0
 
     def read(self, order: Integers, starts: Integers, region: int, out: Integers) -> int:
@@ -239,7 +254,7 @@ def _read_substitutions(data: bytes) -> Integers:
     return (moved.reshape(REGIONS, TABLES).astype(np.int64) + np.arange(TABLES)) % TABLES
 
 
-def _write_escapes(parts: list[Integers]) -> bytes:
+def write_escapes(parts: list[Integers]) -> bytes:
     """Nothing, or the number of escaped symbols and their zigzag values, packed as shuffled uint64."""
     if not parts:
         return b""
@@ -248,8 +263,8 @@ def _write_escapes(parts: list[Integers]) -> bytes:
     return write_varint(len(zigzag)) + pack(shuffle(zigzag))
 
 
-def _read_escapes(data: bytes) -> Integers:
-    """Undo `_write_escapes`; a symbol beyond 2**40, which no target needs, is refused."""
+def read_escapes(data: bytes) -> Integers:
+    """Undo `write_escapes`; a symbol beyond 2**40, which no target needs, is refused."""
     if not data:
         return np.empty(0, np.int64)
     reader = Reader(data)

@@ -23,15 +23,16 @@ MAX_ELEMENTS = 2**31  # of one chunk; zero-length axes count as one
 MAX_DIMENSIONS = 32
 MAX_STEPS = 2**31 - 1  # of an integer bound
 
-PATHS = ("raw", "constant", "classical", "neural", "latent")
-BOUNDS = ("lossless", "abs", "rel", "profile", "unbounded")
+PATHS = ("raw", "constant", "classical", "neural", "latent", "spectral")
+BOUNDS = ("lossless", "abs", "rel", "profile", "unbounded", "noise")
 UNSIZED = ("lossless", "unbounded")
 DTYPES = {1: "f2", 2: "f4", 3: "f8"}
 DOMAINS = {"none": "", "abs": "d", "lattice": "ddv", "ordered": "", "log": "v", "profile": "v"}
-DOMAINS |= {"latent": "ff"}  # d: float64, f: float32, v: varint
+DOMAINS |= {"latent": "ff", "spectral": ""}  # d: float64, f: float32, v: varint
 MODEL_BYTES = {"neural": 32, "latent": 8}  # of a model's SHA-256, by path: at ratios of 1000 each byte counts
 FORTRAN, WRAP, LOWEST, HIGHEST = 1, 2, 4, 8  # flag bits; the others are reserved and zero
-NEW = {"profile": 2, "bounds": 2, "static": 2, "latent": 3, "unbounded": 3, "residual": 3}  # names by their version
+NEW = {"profile": 2, "bounds": 2, "static": 2, "latent": 3, "unbounded": 3, "residual": 3}
+NEW |= {"spectral": 4, "noise": 4, "adiabat.hvae": 4}  # names by their version
 
 
 def write_header(stream: Stream) -> bytes:

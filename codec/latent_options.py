@@ -11,10 +11,11 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from adiabat.codec.arguments import representable
 from adiabat.codec.context import ChunkContext
 from adiabat.codec.latent_field import LatentField
 from adiabat.codec.latent_target import Target
-from adiabat.codec.pyramid import Pyramid, laid_out, representable
+from adiabat.codec.pyramid import Pyramid, laid_out
 
 __all__ = ["LatentOptions"]
 

@@ -1,4 +1,4 @@
-"""The four ways a chunk can be coded: neural, classical, constant, raw; each turned into a checked stream.
+"""The ways a chunk can be coded: neural, classical, spectral, constant, raw; each turned into a checked stream.
 
 Stage of `pyramid` between the domain and the stream. Whatever a path decodes to is compared with the field here, and
 what lies outside the bound is stored exactly. Spec: `spec/stream.md`, "Paths".
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from adiabat.codec.exceptions import write_exceptions
 from adiabat.codec.frames import Layout, find_wrap, leading_axes, slabs
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.mask import Special, find_special, read_plane, write_plane
+from adiabat.codec.noise import Noise
 from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
 from adiabat.codec.statics import Static, fine_statics, write_statics
 from adiabat.codec.stream import Stream
@@ -59,6 +60,10 @@ class Chunk:
         "bytes" or "rmse".
     statics : tuple of Static
         Fields that the decoder has too; their gains are found here.
+    noise : Noise or None
+        What the bound was asked for in; `bound` is then the tightest of each channel.
+    channels : int or None
+        The axis of the array's shape along which spectra lie.
 
     Examples
     --------
@@ -78,6 +83,8 @@ class Chunk:
     threads: int | None = None
     tune: str = "bytes"
     statics: tuple[Static, ...] = ()
+    noise: Noise | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bound", self.bound.on(self.layout.shape))
@@ -115,13 +122,15 @@ class Chunk:
         """The bound that the domain keeps everywhere: the smallest where a profile is not coded as one."""
         return self.bound if isinstance(self.domain, ProfileDomain) else self.bound.least
 
-    def _stream(self, path: str, sections: dict[str, bytes], bound: Bound | None = None, **fields: object) -> Stream:
+    def _stream(
+        self, path: str, sections: dict[str, bytes], stated: tuple[str, float] | None = None, **fields: Any
+    ) -> Stream:
         if self.special is not None and path != "raw":
             sections = {"mask": self._mask, **sections}
-        layout, stated = self.layout, (bound or self.bound.least).stated()
+        layout = self.layout
         return Stream(
-            path, layout.dtype, layout.shape, layout.fortran, stated,
-            valid_range=self.valid_range, sections=sections, **fields,  # type: ignore[arg-type]
+            path, layout.dtype, layout.shape, layout.fortran, stated or self.bound.least.stated(),
+            valid_range=self.valid_range, sections=sections, **fields,
         )  # fmt: skip
 
     @cached_property
@@ -152,6 +161,8 @@ class Chunk:
             return self._stream("constant", {"payload": bytes(dtype.itemsize)})
         ends = np.array([values.min(), values.max()])
         middle = self.bound.least.middle(*map(float, ends))
+        if self.noise is not None and ends[0] != ends[1] and self.noise.unknown.any():
+            return None
         value = clip(np.array([values[0] if ends[0] == ends[1] else middle]).astype(dtype), self.valid_range)
         if self.bound.kind == "lossless":
             bits = values.view(f"u{dtype.itemsize}")
@@ -203,6 +214,23 @@ class Chunk:
         sections = {"payload": payload} | ({"static": write_statics(statics)} if statics else {})
         return self._predicted("neural", sections, decoded, bytes.fromhex(model.sha256))
 
+    def spectral(self) -> tuple[Stream, bool] | None:
+        """Prediction from principal spectra; None where there are none, or they cannot be coded so."""
+        if self.channels is None or self.bound.kind == "lossless":
+            return None
+        from adiabat.codec.spectral_path import encode_chunk
+
+        return encode_chunk(self)
+
+    def few(self, values: int) -> Chunk | None:
+        """The first frames, of about so many values; None where these are nearly all."""
+        frames, height, width = self.field.shape
+        count = -(-values // max(1, height * width))
+        if 2 * count > frames or self.layout.shape != self.field.shape or self.channels == 0:
+            return None
+        layout = replace(self.layout, shape=(count, height, width))
+        return replace(self, field=self.field[:count], layout=layout, noise=None, channels=None)
+
     def _gained(self) -> tuple[Static, ...]:
         """The static fields that explain something of this chunk, with their gains."""
         from adiabat.codec.regression import static_gains
@@ -216,20 +244,35 @@ class Chunk:
     def _predicted(
         self, path: str, coded: dict[str, bytes], decoded: Decoded, model: bytes | None
     ) -> tuple[Stream, bool]:
-        """Check what a decoder will give, store what lies outside; tell if a lossy domain was exact."""
+        """Make values of what a decoder will give, and check them."""
         sections = {**self._common, **coded}
         values = values_of(self.domain, decoded, self.field.dtype, sections, self.valid_range)
-        outside = violations(self.field, values, self.valid, self.kept)
+        outside = self.noise.outside(self.field, values) if self.noise else None
+        if outside is None:
+            outside = violations(self.field, values, self.valid, self.kept)
+        stream, exact = self.checked(
+            path, sections, values, outside, self.kept.stated(), domain=self.domain.parameters(), model=model,
+            wrap=self.wraps if path == "neural" else False,
+        )  # fmt: skip
+        return stream, exact and not isinstance(self.domain, OrderedDomain)
+
+    def checked(
+        self,
+        path: str,
+        sections: dict[str, bytes],
+        values: NDArray[np.floating],
+        outside: NDArray[np.bool_],
+        stated: tuple[str, float],
+        **fields: Any,
+    ) -> tuple[Stream, bool]:
+        """Store what lies outside; tell if every bit is kept."""
+        if self.valid is not None:
+            outside &= self.valid
         if outside.any():
             sections["exceptions"] = write_exceptions(outside, self.field, values)
             values[outside] = self.field[outside]
-        exact = not isinstance(self.domain, OrderedDomain)
-        exact &= not violations(self.field, values, self.valid, Bound("lossless")).any()
-        stream = self._stream(
-            path, sections, self.kept, domain=self.domain.parameters(), model=model,
-            wrap=self.wraps if path == "neural" else False,
-        )  # fmt: skip
-        return stream, exact
+        exact = not violations(self.field, values, self.valid, Bound("lossless")).any()
+        return self._stream(path, sections, stated, **fields), exact
 
 
 def values_of(

@@ -8,8 +8,6 @@ Spec: `spec/stream.md`, `spec/bounds.md`, `spec/mask.md`, `spec/pyramid.md`.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -19,17 +17,20 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_ndarray_like
 from numpy.typing import ArrayLike, NDArray
 
+from adiabat.codec.arguments import finite, hashes, representable, value_range
 from adiabat.codec.bound import Bound
 from adiabat.codec.context import ChunkContext
 from adiabat.codec.decoding import decode_array
 from adiabat.codec.frames import Layout
+from adiabat.codec.noise import Noise
 from adiabat.codec.paths import Chunk
-from adiabat.codec.statics import MAX_STATICS, Static, find_static
+from adiabat.codec.statics import Static, find_static
 from adiabat.codec.stream import ELEMENTS_PER_BYTE, MAX_ELEMENTS, Stream, element_count
 
 __all__ = ["Pyramid"]
 
 TUNES = ("bytes", "rmse")
+SAMPLE = 1 << 19  # values of spectra from which neighbours' prediction is judged
 SMALL = 1 << 17  # values of a chunk that is coded with its static fields and without
 
 # A lossy path that happens to be exact counts for less than it weighs: the data were decoded from it,
@@ -61,6 +62,9 @@ class Pyramid(Codec):  # type: ignore[misc]
         Id or path of a model; the shipped one if not given. Decoding finds the model by its hash.
     threads : int, optional
         Of the network. Changes speed only, so it is not part of the configuration.
+    channels : int, optional
+        The axis, negative from the end, along which a pixel's channels lie, if these are spectra: they are then predicted
+        from a few principal spectra of the chunk, where that takes fewer bytes.
 
     Raises
     ------
@@ -89,11 +93,12 @@ class Pyramid(Codec):  # type: ignore[misc]
         static: Sequence[str] | None = None,
         model: str | None = None,
         threads: int | None = None,
+        channels: int | None = None,
     ) -> None:
         self._bound = Bound.parse(bound)
         self.bound = self._bound.config()
-        self.valid_range = _range(valid_range)
-        self.fill_value = None if fill_value is None else _finite("fill_value", fill_value)
+        self.valid_range = value_range(valid_range)
+        self.fill_value = None if fill_value is None else finite("fill_value", fill_value)
         if wrap is not None and not isinstance(wrap, bool):
             raise TypeError(f"expected wrap=None, True or False, got {wrap!r}")
         if tune not in TUNES:
@@ -103,7 +108,10 @@ class Pyramid(Codec):  # type: ignore[misc]
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ValueError(f"expected threads=None or at least 1, got {threads!r}")
         self.wrap, self.tune, self.model, self.threads = wrap, tune, model, threads
-        self.static = _hashes(static)
+        self.static = hashes(static)
+        if channels is not None and (isinstance(channels, bool) or not isinstance(channels, int)):
+            raise TypeError(f"expected channels=None or an axis, got {channels!r}")
+        self.channels = channels
 
     def encode(self, array: ArrayLike, *, context: ChunkContext | None = None) -> bytes:
         """Encode one chunk.
@@ -127,14 +135,17 @@ class Pyramid(Codec):  # type: ignore[misc]
         ValueError
             For more than 2**31 elements, and where bounds along an axis do not fit the array.
         """
-        bound = self._bound_in(context)
         values, layout = laid_out(array)
+        bound, noise = self._bound_in(context), None
+        if bound.kind == "noise":
+            bound, noise = self._noise_in(context, values)
         limits = representable(self.valid_range, layout.native)
         frames = layout.frames(values)
         statics = self.statics_of(frames.shape[1:], None if context is None else context.static_origin)
         chunk = Chunk(
-            frames, layout, bound, self.fill_value, limits, self.wrap, self.threads, tune=self.tune, statics=statics
-        )
+            frames, layout, bound, self.fill_value, limits, self.wrap, self.threads, tune=self.tune, statics=statics,
+            noise=noise, channels=self._channels_in(layout.shape),
+        )  # fmt: skip
         return self._smallest(chunk)
 
     def statics_of(self, shape: tuple[int, ...], origin: tuple[int, int] | None) -> tuple[Static, ...]:
@@ -160,6 +171,23 @@ class Pyramid(Codec):  # type: ignore[misc]
             raise ValueError(f"expected a codec with an absolute bound for a context's bound, got {self.bound!r}")
         return Bound.along(context.profile)
 
+    def _noise_in(self, context: ChunkContext | None, values: NDArray[np.floating]) -> tuple[Bound, Noise]:
+        """Return the noise that a bound counts in, and the tightest bound of each channel."""
+        if context is None or context.noise is None:
+            raise ValueError(
+                f"expected a context with the noise of the values for bound={self.bound!r}, got none: Zarr alone cannot "
+                "give it, adiabat.formats.compress can"
+            )
+        axis = -1 if self.channels is None else self.channels
+        noise = Noise.of(self._bound.size, context.noise, values, axis=axis)
+        profile = noise.profile(values.shape, axis) if values.size and values.ndim else None
+        return (Bound("lossless") if profile is None else Bound.along(profile)), noise
+
+    def _channels_in(self, shape: tuple[int, ...]) -> int | None:
+        """Return the axis of channels, where a chunk has one."""
+        axis = -1 if self.channels is None and self._bound.kind == "noise" else self.channels
+        return None if axis is None or not -len(shape) <= axis < len(shape) else axis % len(shape)
+
     def _smallest(self, chunk: Chunk) -> bytes:
         """Try the paths that may pay and keep the smallest, with a favour for data decoded before."""
         from adiabat.codec.models import find_model
@@ -167,7 +195,9 @@ class Pyramid(Codec):  # type: ignore[misc]
         constant = chunk.constant()
         if constant is not None and chunk.is_constant:
             return constant.write()
-        tries = _written(constant)
+        tries = _written(constant) + _written(chunk.spectral())
+        if tries and chunk.channels is not None and self._sampled(chunk) > min(len(data) for data, _ in tries):
+            return min(tries, key=lambda item: len(item[0]))[0]
         tries += _written(chunk.neural(find_model(self.model)))
         if chunk.statics and chunk.field.size <= SMALL:  # naming them may cost more than they save
             tries += _written(replace(chunk, statics=()).neural(find_model(self.model)))
@@ -176,6 +206,16 @@ class Pyramid(Codec):  # type: ignore[misc]
         best = min((len(data) for data, _ in tries), default=None)
         tries += _written(chunk.raw(best))
         return min(tries, key=lambda item: _cost(*item))[0]
+
+    def _sampled(self, chunk: Chunk) -> float:
+        """Bytes that prediction from neighbours would take for spectra, from a few frames; 0 where these are all."""
+        from adiabat.codec.models import find_model
+
+        few = chunk.few(SAMPLE)
+        if few is None:
+            return 0.0
+        sampled = min(_written(few.neural(find_model(self.model))), key=lambda item: len(item[0]), default=(b"", False))
+        return len(sampled[0]) * chunk.field.size / few.field.size
 
     def decode(
         self, data: object, out: NDArray[np.floating] | None = None, *, frames: NDArray[np.int64] | None = None
@@ -213,6 +253,7 @@ class Pyramid(Codec):  # type: ignore[misc]
             "tune": None if self.tune == TUNES[0] else self.tune,
             "static": None if self.static is None else list(self.static),
             "model": self.model,
+            "channels": self.channels,
         }
         return {"id": self.codec_id} | {key: v for key, v in options.items() if v is not None}
 
@@ -232,7 +273,7 @@ def _written(stream: Stream | tuple[Stream, bool] | None) -> list[tuple[bytes, b
         return []
     made, exact = stream if isinstance(stream, tuple) else (stream, False)
     data = made.write()
-    predicted = made.path in ("classical", "neural")
+    predicted = made.path in ("classical", "neural", "spectral")
     if predicted and element_count(made.shape) > ELEMENTS_PER_BYTE * len(data):
         return []
     return [(data, exact)]
@@ -250,49 +291,3 @@ def laid_out(array: ArrayLike) -> tuple[NDArray[np.floating], Layout]:
     if element_count(layout.shape) > MAX_ELEMENTS:
         raise ValueError(f"expected at most 2**31 elements in a chunk, got shape {layout.shape}")
     return values, layout
-
-
-def _finite(name: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
-        raise TypeError(f"expected a number for {name}, got {number!r}")
-    if not math.isfinite(number):
-        raise ValueError(f"expected a finite {name}, got {number!r} (NaN and infinities are always kept)")
-    return float(number)
-
-
-def _hashes(static: Sequence[str] | None) -> tuple[str, ...] | None:
-    if static is None or (not isinstance(static, str) and len(static) == 0):
-        return None
-    good = not isinstance(static, str) and len(static) <= MAX_STATICS
-    if not good or not all(isinstance(each, str) and re.fullmatch("[0-9a-f]{64}", each) for each in static):
-        raise ValueError(f"expected static to hold up to {MAX_STATICS} SHA-256 in hexadecimal, got {static!r}")
-    return tuple(static)
-
-
-def _range(limits: Sequence[float | None] | None) -> tuple[float | None, float | None] | None:
-    if limits is None:
-        return None
-    if isinstance(limits, str) or not isinstance(limits, Sequence) or len(limits) != 2:
-        raise TypeError(f"expected valid_range=(lowest, highest), got {limits!r}")
-    low, high = (None if end is None else _finite("valid_range", end) for end in limits)
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"expected valid_range with lowest <= highest, got {limits!r}")
-    return low, high
-
-
-def representable(
-    limits: tuple[float | None, float | None] | None, dtype: np.dtype[np.floating]
-) -> tuple[float | None, float | None]:
-    """Narrow limits to numbers of the dtype; an end beyond its range is no limit."""
-    out: list[float | None] = []
-    for end, inward in zip(limits or (None, None), (np.inf, -np.inf), strict=True):
-        if end is None or abs(end) > float(np.finfo(dtype).max):
-            out.append(None)
-            continue
-        number = np.float64(end).astype(dtype)
-        if (float(number) - end) * inward < 0:
-            number = np.nextafter(number, dtype.type(inward))
-        out.append(float(number))
-    if out[0] is not None and out[1] is not None and out[0] > out[1]:
-        raise ValueError(f"expected a valid_range that holds a {dtype} number, got {limits}")
-    return out[0], out[1]

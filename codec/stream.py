@@ -34,16 +34,16 @@ from adiabat.codec.octets import Reader, write_varint
 __all__ = ["MAX_ELEMENTS", "Stream", "element_count"]
 
 MAGIC = b"ADBT"
-VERSIONS = (1, 2, 3)  # that are read
-OF_PATH = -1  # the version that a path is written in: 2, or 3 for the latent one
-WRITTEN, WRITTEN_LATENT = 2, 3  # the first that has all a stream may need: readers of old versions go on reading
+VERSIONS = (1, 2, 3, 4)  # that are read
+OF_PATH = -1  # the version that a path is written in: the first that has it, so that old readers go on reading
+WRITTEN, WRITTEN_LATENT, WRITTEN_SPECTRAL = 2, 3, 4
 ELEMENTS_PER_BYTE = 2**16  # a predicted chunk announces at most this many elements for each of its bytes
 SHAVES = range(1, 53)  # of a domain "profile"
 
-CODECS = {1: "adiabat.pyramid", 2: "adiabat.hyperprior", 3: "adiabat.vq"}
+CODECS = {1: "adiabat.pyramid", 2: "adiabat.hyperprior", 3: "adiabat.vq", 4: "adiabat.hvae"}
 SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low_words", 5: "payload", 6: "bounds", 7: "static"}
 SECTIONS |= {8: "residual"}
-PREDICTED = ("classical", "neural", "latent")
+PREDICTED = ("classical", "neural", "latent", "spectral")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Stream:
     Parameters
     ----------
     path : str
-        One of "raw", "constant", "classical", "neural", and "latent" of the latent codecs.
+        One of "raw", "constant", "classical", "neural", "spectral", and "latent" of the latent codecs.
     dtype : numpy dtype
         float16, float32 or float64 in either byte order.
     shape : tuple of int
@@ -62,10 +62,10 @@ class Stream:
         Whether the array lay in Fortran order.
     bound : tuple of str and float
         ("lossless", 0.0), ("abs", x), ("rel", r) or ("profile", axis), whose bounds stand in section "bounds"; of a
-        latent path ("unbounded", 0.0), or ("abs", x) with a section "residual".
+        latent path ("unbounded", 0.0), or ("abs", x) with a section "residual"; of a spectral path ("noise", k).
     domain : tuple
         Its name and parameters, e.g. ("abs", unit); ("none",) for raw and constant; ("latent", centre, scale), two
-        numbers of float32, for latent.
+        numbers of float32, for latent; ("spectral",) for spectral.
     wrap : bool
         Whether the last axis closes on itself.
     valid_range : tuple of two (float or None)
@@ -75,7 +75,8 @@ class Stream:
     sections : mapping of str to bytes
         "payload" always; "mask", "signs", "exceptions", "low_words", "bounds", "static", "residual" where needed.
     version : int, optional
-        2 as written, 3 for the latent path; 1 as written before, without profiles and with another neural payload.
+        2 as written, 3 for the latent path, 4 for the spectral one and of "adiabat.hvae"; 1 as written before, without
+        profiles and with another neural payload.
     codec : str
         Whose stream it is; one of the latent codecs for the latent path.
 
@@ -112,11 +113,17 @@ class Stream:
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
         latent = self.path == "latent"
         if self.version == OF_PATH:
-            object.__setattr__(self, "version", WRITTEN_LATENT if latent else WRITTEN)
+            object.__setattr__(self, "version", self._needed())
         if latent and self.model is not None:
             object.__setattr__(self, "model", self.model[: MODEL_BYTES["latent"]])
         for problem in self._problems():
             raise ValueError(problem)
+
+    def _needed(self) -> int:
+        """The version that has the path, of this codec."""
+        if self.path == "spectral" or NEW.get(self.codec) == WRITTEN_SPECTRAL:
+            return WRITTEN_SPECTRAL
+        return WRITTEN_LATENT if self.path == "latent" else WRITTEN
 
     def _problems(self) -> list[str]:
         tests = {**self._tests(), **self._tests_of_version_2(), **self._tests_of_version_3()}
@@ -168,14 +175,18 @@ class Stream:
         }
 
     def _tests_of_version_3(self) -> dict[str, bool]:
-        """The same of what came with version 3: the latent path."""
-        latent, bound = self.path == "latent", self.bound[0]
+        """The same of what came with versions 3 and 4: the latent path, the spectral one."""
+        latent, bound, needed = self.path == "latent", self.bound[0], self._needed()
+        kinds = [self.path, str(self.domain[0]), {"noise": "spectral"}.get(bound, bound)]
         return {
             f"expected the latent path of a latent codec, got {self.path} of {self.codec}": (
                 self.codec in CODECS.values() and latent == (self.codec != CODECS[1])
             ),
-            f"expected version {WRITTEN_LATENT} for the latent path only, got {self.version}": (
-                latent == (self.version == WRITTEN_LATENT)
+            f"expected version {needed} for path {self.path} of {self.codec}, got {self.version}": (
+                max(self.version, WRITTEN) == needed
+            ),
+            f"expected path and domain spectral and bound noise together, got {self.path}, {self.domain}, {bound}": (
+                kinds.count("spectral") in (0, 3)
             ),
             f"expected domain latent for the latent path only, got {self.domain}": (
                 latent == (self.domain[0] == "latent")
@@ -190,7 +201,7 @@ class Stream:
         if self.path == "latent":
             return {"payload", "mask", "residual", "static"}
         allowed = {"payload"} if self.path == "raw" else {"payload", "mask"}
-        if self.path in ("classical", "neural"):
+        if self.path in ("classical", "neural", "spectral"):
             allowed.add("exceptions")
         if self.path == "neural":
             allowed.add("static")
