@@ -24,12 +24,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.codecs import BloscCodec
 
 from adiabat.formats.chunks import blocks
 from adiabat.formats.errors import RequestError
-from adiabat.formats.plan import VariablePlan, make_plan
+from adiabat.formats.healpix_axes import CELL
+from adiabat.formats.plan import HEALPIX, HEALPIX_MODELS, VariablePlan, make_plan
 from adiabat.formats.policy import Bound, is_target
 from adiabat.formats.sources.cf import PACKING, is_zarr
+from adiabat.formats.spectral import write_chunk
 from adiabat.formats.static import StaticField, keep_statics
 
 CODEC = "adiabat.pyramid"
@@ -104,12 +107,27 @@ def write(
     progress: Progress | None = None,
 ) -> None:
     """Write `dataset` as `plan` says; see `compress`."""
+    write_groups({"/": (dataset, plan)}, target, overwrite=overwrite, command=command, progress=progress)
+
+
+def write_groups(
+    groups: Mapping[str, tuple[xr.Dataset, Sequence[VariablePlan]]],
+    target: str | Path,
+    *,
+    overwrite: bool = False,
+    command: str = "adiabat.formats.write",
+    progress: Progress | None = None,
+) -> None:
+    """Write the groups of a tree, by their paths, the root among them, each as its plan says; see `write`."""
     with in_place_of(Path(target), overwrite=overwrite) as path:
-        _write_metadata(dataset, plan, path, command)
-        keep_statics((file for variable in plan for file in variable.statics), path)
-        group = zarr.open_group(path, mode="r+")
-        for variable in plan:
-            _write_values(dataset[variable.name], variable, group, progress)
+        ordered = sorted(groups.items())
+        for place, (dataset, plan) in ordered:
+            _write_metadata(dataset, plan, path, command, place)
+            keep_statics((file for variable in plan for file in variable.statics), path)
+        for place, (dataset, plan) in ordered:
+            group = zarr.open_group(path, mode="r+", path=place.strip("/"))
+            for variable in plan:
+                _write_values(dataset, variable, group, progress)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Zarr: consolidated metadata is not in the v3 spec yet
             zarr.consolidate_metadata(path)
@@ -163,28 +181,36 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _write_metadata(dataset: xr.Dataset, plan: Sequence[VariablePlan], path: Path, command: str) -> None:
+def _write_metadata(
+    dataset: xr.Dataset, plan: Sequence[VariablePlan], path: Path, command: str, place: str = "/"
+) -> None:
     """Write small variables whole, and of the planned ones everything but the values."""
     planned = {variable.name: variable for variable in plan}
     flat = dataset.reset_coords()
     small = flat.drop_vars(planned)
     for name in small.variables:
         # Old compression and chunking are the source format's; the values stand as they were.
-        small[name].encoding = {}
+        small[name].encoding = _of_indices(small[name].shape) if name == CELL and small[name].ndim else {}
         if small[name].dtype.kind not in "fiub":
             small[name].attrs.pop("_FillValue", None)  # xarray writes one for strings and cannot read it
     empty = xr.Dataset({name: _empty_like(dataset[name], variable) for name, variable in planned.items()})
     # An array without values still has its metadata: dims get their lengths afterwards.
     encoding = {name: _encoding(variable) for name, variable in planned.items()}
-    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, plan)
+    root, within = place == "/", place.strip("/") or None
+    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, plan) if root else dict(dataset.attrs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Zarr: fixed-length strings are not in the v3 spec yet
-        small.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+        small.to_zarr(path, mode="w-" if root else "a", group=within, zarr_format=3, consolidated=False)
         if planned:
-            empty.to_zarr(path, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
-    group = zarr.open_group(path, mode="r+")
+            empty.to_zarr(path, mode="a", group=within, zarr_format=3, consolidated=False, encoding=encoding)
+    group = zarr.open_group(path, mode="r+", path=place.strip("/"))
     for variable in plan:
         group[variable.name].resize(variable.shape)  # type: ignore[union-attr]
+
+
+def _of_indices(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Numbers of cells in a row: shuffled they are next to nothing, left as they are they outweigh the fields."""
+    return {"chunks": shape, "compressors": [BloscCodec(cname="zstd", shuffle="shuffle")]}
 
 
 def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
@@ -205,6 +231,7 @@ def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
         "bound": variable.bound,
         "source_dtype": str(np.dtype(array.encoding.get("dtype", array.dtype))),
     }
+    note |= {"noise": variable.noise} if variable.noise else {}
     return note | ({"static": {file.sha256: file.label for file in variable.statics}} if variable.statics else {})
 
 
@@ -228,6 +255,8 @@ def _encoding(variable: VariablePlan) -> dict[str, Any]:
     if variable.bound is not None:
         encoding["serializer"] = {"name": variable.codec, "configuration": _configuration(variable)}
         encoding["compressors"] = None
+        if variable.healpix:
+            encoding["filters"] = [{"name": HEALPIX}]
     return encoding
 
 
@@ -235,8 +264,10 @@ def _configuration(variable: VariablePlan) -> dict[str, Any]:
     """What the codec is told."""
     statics = [file.sha256 for file in variable.statics]
     if is_target(variable.codec_bound):
-        return {"target": variable.codec_bound, "static": statics}
-    return {"bound": variable.codec_bound, "tune": variable.tune, "static": statics}
+        model = HEALPIX_MODELS.get(variable.codec) if variable.healpix else None
+        return {"target": variable.codec_bound, "static": statics} | ({"model": model} if model else {})
+    spectra = {} if variable.channels is None else {"channels": variable.channels}
+    return {"bound": variable.codec_bound, "tune": variable.tune, "static": statics} | spectra
 
 
 def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence[VariablePlan]) -> dict[Any, Any]:
@@ -257,10 +288,17 @@ def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence
     return written
 
 
-def _write_values(array: xr.DataArray, variable: VariablePlan, group: zarr.Group, progress: Progress | None) -> None:
-    stored = group[variable.name]
-    for region in blocks(variable.shape, variable.chunks):
+def _write_values(dataset: xr.Dataset, variable: VariablePlan, group: zarr.Group, progress: Progress | None) -> None:
+    array, stored = dataset[variable.name], group[variable.name]
+    alone = variable.noise is not None  # what Zarr cannot tell the codec is told chunk by chunk
+    for region in blocks(variable.shape, variable.chunks, at_once=1 if alone else None):
         values = array[region].values if region else array.values
-        stored[region or ...] = values.astype(variable.dtype, copy=False)  # type: ignore[index]
+        values = values.astype(variable.dtype, copy=False)
+        if alone:
+            index = [part.start // chunk for part, chunk in zip(region, variable.chunks, strict=True)]
+            noise = dataset[variable.noise][region].values
+            write_chunk(stored, index, values, noise, _configuration(variable))  # type: ignore[arg-type]
+        else:
+            stored[region or ...] = values  # type: ignore[index]
         if progress is not None:
             progress(variable.name, values.size)

@@ -85,7 +85,8 @@ def compress(
         list[str] | None,
         typer.Option(
             metavar="VAR=abs:0.1",
-            help="For one variable: abs:X, rel:R or lossless; or, with no bound on any value, rmse:X or ratio:R.",
+            help="For one variable: abs:X, rel:R, noise:K (times VAR_error) or lossless; or, with no bound on any value, "
+            "rmse:X or ratio:R.",
         ),
     ] = None,
     default_bound: Annotated[
@@ -117,6 +118,7 @@ def compress(
     from adiabat.formats.plan import LATENT, make_plan
     from adiabat.formats.policy import parse_bound, parse_variable_bound
     from adiabat.formats.sources import open_source
+    from adiabat.formats.sources.tempo import is_tempo
     from adiabat.formats.static import open_static
 
     if source.resolve() == target.resolve():
@@ -130,10 +132,17 @@ def compress(
     default = parse_bound(default_bound) if default_bound is not None else None
     chunks = dict(map(_parse_chunk, chunk or ()))
     statics = [open_static(text) for text in static or ()]
+    latent = codec if codec in LATENT else "hyperprior"
+    if group is None and is_tempo(source):
+        if statics or codec == "low-rank":
+            raise RequestError("granules of TEMPO are compressed without --static and --codec low-rank")
+        options = {"default_bound": default, "chunks": chunks, "tune": tune, "latent": latent}
+        _compress_granule(source, target, bounds, overwrite=overwrite, **options)
+        return
     with open_source(source, group=group) as dataset:
         plan = make_plan(
             dataset, bounds=bounds, default_bound=default, chunks=chunks, tune=tune, statics=statics,
-            latent=codec if codec in LATENT else "hyperprior",
+            latent=latent,
         )  # fmt: skip
         cli_report.print_plan(err, plan, default)
         if codec == "low-rank" and _compress_low_rank(dataset, plan, target, overwrite=overwrite):
@@ -141,6 +150,21 @@ def compress(
         total = sum(variable.values for variable in plan)
         with progress_bar(err, "writing", total) as advance:
             write(dataset, plan, target, overwrite=overwrite, command=_command(), progress=advance)
+    cli_report.print_written(out, plan, target)
+
+
+def _compress_granule(source: Path, target: Path, bounds: dict[str, Any], *, overwrite: bool, **options: Any) -> None:
+    """Write a granule's groups as they lie; flagged values too, as the flags that say so are kept."""
+    from adiabat.formats.archive import write_groups
+    from adiabat.formats.granules import plan_groups, whole_plan
+    from adiabat.formats.sources.tempo import open_tempo
+
+    with open_tempo(source, bands=(), channels=None, flags=()) as tree:
+        groups = plan_groups(tree, bounds=bounds, **options)
+        plan = whole_plan(groups)
+        cli_report.print_plan(err, plan, options["default_bound"])
+        with progress_bar(err, "writing", sum(variable.values for variable in plan)) as advance:
+            write_groups(groups, target, overwrite=overwrite, command=_command(), progress=advance)
     cli_report.print_written(out, plan, target)
 
 
@@ -219,11 +243,10 @@ def fill(
 @app.command()
 def verify(source: Source, store: Store, group: Group = None) -> None:
     """Compare every value of SRC with the store DST; exit 1 where a bound is broken."""
-    from adiabat.formats.sources import open_source
+    from adiabat.formats.verify import count_values
     from adiabat.formats.verify import verify as compare
 
-    with open_source(source, group=group) as dataset:
-        total = sum(variable.size for variable in dataset.variables.values() if variable.dtype.kind in "fiub")
+    total = count_values(source, group=group)
     with progress_bar(err, "comparing", total) as advance:
         checks = compare(source, store, group=group, progress=advance)
     cli_report.print_checks(out, checks)

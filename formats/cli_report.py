@@ -40,6 +40,13 @@ def print_plan(console: Console, plan: Sequence[VariablePlan], default_bound: Bo
     unasked = [variable.name for variable in plan if variable.bound == "lossless" and not variable.asked]
     if unasked:
         console.print(f"kept lossless, for want of a bound: {_some(unasked)} (give --bound VAR=abs:X)")
+    for variable in plan:
+        beside = variable.name.rpartition("/")[0]
+        noise = f"{beside}/{variable.noise}".lstrip("/") if variable.noise else ""
+        if noise in unasked:
+            console.print(
+                f"{noise}, which the bound of {variable.name} counts in, shrinks with --bound {noise}=rel:0.01"
+            )
     flat = [variable.name for variable in plan if variable.bound is None and variable.dtype.kind == "f"]
     if flat and default_bound is not None:
         console.print(f"kept exactly, having fewer than two dimensions: {_some(flat)} (--bound VAR=abs:X)")

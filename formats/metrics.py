@@ -44,7 +44,7 @@ class ErrorSummary:
 
     Parameters
     ----------
-    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}`` or ``"lossless"``
+    bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}``, ``{"noise": k}`` or ``"lossless"``
         The axis is that of the whole array. Or a target, ``{"rmse": x}`` or ``{"ratio": r}``, that bounds no value.
 
     Attributes
@@ -55,7 +55,7 @@ class ErrorSummary:
         How many break the bound, are NaN or infinite on one side only, or (lossless) differ in
         any bit, the sign of a zero included.
     max_error : float
-        The largest absolute error, or (under ``rel``) error over magnitude.
+        The largest absolute error, or error over magnitude (``rel``), or over the noise (``noise``).
     used : float
         The largest error over its own bound: at most 1 where the bound holds; of an RMSE, how much of it there is.
     worst_index : tuple of int or None
@@ -94,7 +94,13 @@ class ErrorSummary:
         """Root mean square error over the finite values, unweighted."""
         return math.sqrt(self._sum_of_squares / self._compared) if self._compared else 0.0
 
-    def add(self, source: NDArray[Any], stored: NDArray[Any], offset: tuple[int, ...] | None = None) -> None:
+    def add(
+        self,
+        source: NDArray[Any],
+        stored: NDArray[Any],
+        offset: tuple[int, ...] | None = None,
+        noise: NDArray[Any] | None = None,
+    ) -> None:
         """Take in one block.
 
         Parameters
@@ -102,6 +108,8 @@ class ErrorSummary:
         source, stored : arrays of one shape
         offset : tuple of int, optional
             Where the block starts in the whole array.
+        noise : array of that shape, optional
+            One standard deviation of each value; where it is none, values must be kept exactly.
         """
         offset = offset or (0,) * source.ndim
         x, x_hat = source.astype(np.float64), stored.astype(np.float64)
@@ -111,7 +119,7 @@ class ErrorSummary:
         error = np.zeros(x.shape)
         np.subtract(x_hat, x, out=error, where=finite)
         np.abs(error, out=error)
-        unit = self._unit(x, finite)
+        unit = self._unit(x, finite) if noise is None else _known(noise)
         allowed = self._limits(x.shape, offset) * unit
         broken = (finite & (error > allowed)) | (~finite & ~agree)
         if self.bound == "lossless":
@@ -155,6 +163,12 @@ class ErrorSummary:
         self._worst = float(measure[place])
         self.worst_index = tuple(int(i) + int(o) for i, o in zip(place, offset, strict=True))
         self.worst_values = (float(x[place]), float(x_hat[place]))
+
+
+def _known(noise: NDArray[Any]) -> NDArray[np.float64]:
+    """Standard deviations, 0 where they are none."""
+    sigma = noise.astype(np.float64)
+    return np.where(np.isfinite(sigma) & (sigma > 0), sigma, 0.0)
 
 
 def _over(error: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:

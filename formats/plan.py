@@ -16,12 +16,16 @@ import xarray as xr
 
 from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks
 from adiabat.formats.errors import RequestError
+from adiabat.formats.healpix_axes import CELL, check_cells
 from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, is_target, place_bound
 from adiabat.formats.sources.cf import PACKING
+from adiabat.formats.spectral import channels_of, noise_of
 from adiabat.formats.static import StaticField, StaticFile, check_used, check_whole, fit_statics
 
 PYRAMID = "adiabat.pyramid"
 LATENT = {"hyperprior": "adiabat.hyperprior", "vq": "adiabat.vq"}  # codecs that take targets
+HEALPIX = "adiabat.healpix"  # the filter that lays cells out as images
+HEALPIX_MODELS = {"adiabat.hyperprior": "hyperprior_healpix"}  # trained on these, by codec
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class VariablePlan:
         What the codec may predict from, beside the variable itself.
     codec : str
         Its id.
+    healpix : bool
+        Whether the last axis is all cells of a HEALPix sphere, which the codec then sees as strips of faces.
+    noise : str or None
+        The variable that holds its noise, which a bound ``{"noise": k}`` counts in.
+    channels : int or None
+        The axis of spectra, negative from the end.
     """
 
     name: str
@@ -61,6 +71,9 @@ class VariablePlan:
     tune: str = "bytes"
     statics: tuple[StaticFile, ...] = ()
     codec: str = PYRAMID
+    healpix: bool = False
+    noise: str | None = None
+    channels: int | None = None
 
     @property
     def values(self) -> int:
@@ -101,7 +114,23 @@ def make_plan(
         for array in dataset.data_vars.values()
         if array.dtype.kind in "fiu"
     ]
+    plan = [_with_spectra(dataset, variable, chunks) for variable in plan]
     return _with_statics(dataset, plan, statics) if statics else plan
+
+
+def _with_spectra(dataset: xr.Dataset, variable: VariablePlan, chunks: Mapping[str, int]) -> VariablePlan:
+    """Say where channels and noise are, and keep channels in one chunk."""
+    bound, array = variable.bound, dataset[variable.name]
+    noise = noise_of(dataset, variable.name) if isinstance(bound, dict) and "noise" in bound else None
+    channels = channels_of(array) if variable.codec == PYRAMID and bound not in (None, "lossless") else None
+    if noise is None and channels is None:
+        return variable
+    axis = -1 if channels is None else channels
+    dim = str(array.dims[axis])
+    whole = {**chunks, dim: array.sizes[dim]}
+    if chunks.get(dim, array.sizes[dim]) < array.sizes[dim]:
+        raise RequestError(f"{variable.name} is predicted along {dim}, so {dim} cannot be cut into chunks")
+    return replace(variable, noise=noise, channels=axis, chunks=choose_chunks(array, whole, most=CHUNK_VALUES))
 
 
 def _with_statics(
@@ -116,7 +145,7 @@ def _with_statics(
     out = []
     for variable in plan:
         array, dims = dataset[variable.name], variable.dims[-2:]
-        if variable.bound is not None:
+        if variable.bound is not None and not variable.healpix:
             if dims not in files:
                 files[dims] = fit_statics(array, statics)
             if files[dims]:
@@ -146,18 +175,40 @@ def _plan_variable(
             bound = None  # a scalar or a profile: readable without adiabat
         else:
             dtype, codec_bound = _stored_as(array, bound)
+    healpix = _is_sphere(array, bound, chunks)
     return VariablePlan(
         name=name,
         dims=tuple(str(dim) for dim in array.dims),
         shape=array.shape,
-        chunks=_chunks_of(array, bound, chunks),
+        chunks=_sphere_chunks(array, bound, chunks) if healpix else _chunks_of(array, bound, chunks),
         dtype=dtype,
         bound=bound,
         codec_bound=codec_bound,
         asked=name in bounds or bound != "lossless",
         tune=tune,
         codec=LATENT[latent] if is_target(bound) else PYRAMID,
+        healpix=healpix,
     )
+
+
+def _is_sphere(array: xr.DataArray, bound: Bound | None, chunks: Mapping[str, int]) -> bool:
+    """Whether the last axis is all cells of a sphere in nested order, to be kept as one chunk and under one bound."""
+    if bound is None or array.dims[-1:] != (CELL,) or chunks.get(CELL, array.sizes[CELL]) < array.sizes[CELL]:
+        return False
+    if isinstance(bound, dict) and bound.get("axis") == array.ndim - 1:
+        return False
+    try:
+        check_cells(array)
+    except ValueError:  # a selection, or ring order
+        return False
+    return True
+
+
+def _sphere_chunks(array: xr.DataArray, bound: Bound | None, wanted: Mapping[str, int]) -> tuple[int, ...]:
+    """As of an array with one more axis: a whole sphere is a frame, and the axis before it is no part of that."""
+    shape = (*array.shape, 1)
+    frames = xr.DataArray(np.broadcast_to(np.int8(0), shape), dims=(*array.dims, "row"), name=array.name)
+    return _chunks_of(frames, bound, {**wanted, CELL: array.sizes[CELL]})[:-1]
 
 
 def _chunks_of(array: xr.DataArray, bound: Bound | None, wanted: Mapping[str, int]) -> tuple[int, ...]:
@@ -178,7 +229,7 @@ def _stored_as(array: xr.DataArray, bound: Bound) -> tuple[np.dtype[Any], Bound]
     packed = source.kind in "iu" and any(key in packing for key in PACKING)
     if not packed or dtype.itemsize < 8 or isinstance(bound, str):
         return dtype, bound
-    if is_target(bound):
+    if is_target(bound) or "noise" in bound:
         return np.dtype(np.float32), bound
     rounding = float(np.finfo(np.float32).eps) / 2
     if "abs" in bound:

@@ -1,7 +1,8 @@
 """Variable -> bound: what was asked for, checked against what is there.
 
 Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's
-magnitude) or ``"lossless"``; on the command line ``abs:0.1``, ``rel:0.01`` and ``lossless``. From Python it may
+magnitude), ``{"noise": k}`` (of the standard deviation of its noise, which a variable beside it holds) or ``"lossless"``;
+on the command line ``abs:0.1``, ``rel:0.01``, ``noise:0.25`` and ``lossless``. From Python it may
 also be ``{"abs": [x, ...], "axis": k}``, one for each index along an axis. In a bound's place may stand a target of the
 latent codecs, ``{"rmse": x}`` or ``{"ratio": r}``, written ``rmse:0.5`` and ``ratio:300``: no value is bounded then.
 """
@@ -23,7 +24,7 @@ TARGETS = ("rmse", "ratio")
 
 
 def parse_bound(text: str) -> Bound:
-    """Read ``abs:0.1``, ``rel:0.01``, ``lossless``, ``rmse:0.5`` or ``ratio:300``.
+    """Read ``abs:0.1``, ``rel:0.01``, ``noise:0.25``, ``lossless``, ``rmse:0.5`` or ``ratio:300``.
 
     Parameters
     ----------
@@ -54,10 +55,11 @@ def parse_bound(text: str) -> Bound:
         value = float(number)
     except ValueError:
         value = math.nan
-    if not colon or kind not in ("abs", "rel", *TARGETS) or not (math.isfinite(value) and value > 0):
+    if not colon or kind not in ("abs", "rel", "noise", *TARGETS) or not (math.isfinite(value) and value > 0):
         raise RequestError(
             f"{text!r} is not a bound: write abs:0.1 (in the variable's units), rel:0.01 "
-            "(a share of each value) or lossless; or a target without a bound: rmse:0.5 or ratio:300"
+            "(a share of each value), noise:0.25 (standard deviations of its noise) or lossless; or a target without "
+            "a bound: rmse:0.5 or ratio:300"
         )
     if kind == "rel" and value >= 1:
         raise RequestError(f"{text!r} would allow any value at all: a relative bound is below 1")

@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.errors import RequestError
+from adiabat.formats.granules import groups_of
 from adiabat.formats.inventory import codec_bounds
 from adiabat.formats.low_rank_layout import bounds_of
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.policy import Bound, format_bound, is_target, place_bound
 from adiabat.formats.sources.cf import is_zarr, open_source
+from adiabat.formats.sources.tempo import is_tempo, open_tempo
 from adiabat.formats.sources.tropomi import is_swath
 
 Progress = Callable[[str, int], None]
@@ -82,6 +85,8 @@ def verify(
     RequestError
         If either cannot be opened.
     """
+    if group is None and is_tempo(source):
+        return _verify_groups(source, target, progress)
     factors = _low_rank(target)
     if factors and not is_zarr(Path(source)) and is_swath(source):
         raise RequestError(f"{source} holds swaths, and {target} a grid: no value of one stands for one of the other")
@@ -95,6 +100,30 @@ def verify(
             else _check(name, original, store, told.get(name, "lossless"), progress)
             for name in names
         ]
+
+
+def count_values(source: str | Path, *, group: str | None = None) -> int:
+    """How many numbers `verify` compares."""
+    if group is None and is_tempo(source):
+        with open_tempo(source, bands=(), channels=None, flags=()) as tree:
+            datasets = list(groups_of(tree).values())
+    else:
+        with open_source(source, group=group) as dataset:
+            datasets = [dataset]
+    return sum(each.size for dataset in datasets for each in dataset.variables.values() if each.dtype.kind in "fiub")
+
+
+def _verify_groups(source: str | Path, target: str | Path, progress: Progress | None) -> list[VariableCheck]:
+    """Compare a granule's groups one by one; names are those of variables, behind their group's path."""
+    told, out = codec_bounds(target), []
+    with open_tempo(source, bands=(), channels=None, flags=()) as tree:
+        for path, node in groups_of(tree).items():
+            within = "" if path == "/" else path.strip("/") + "/"
+            with open_source(target, group=path.strip("/") or None) as store:
+                for name in map(str, (*node.data_vars, *node.coords)):
+                    check = _check(name, node, store, told.get(within + name, "lossless"), progress)
+                    out.append(replace(check, name=within + name))
+    return out
 
 
 def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:
@@ -119,11 +148,18 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
         same = bool(np.array_equal(x.values, x_hat.values))
         return VariableCheck(name, bound, None, None if same else "differs from the source", dims)
     errors = ErrorSummary(bound)
+    sigma = original[_noise_name(x_hat.variable)] if isinstance(bound, Mapping) and "noise" in bound else None
     for region in blocks(x.shape, _chunks_of(x_hat), at_once=1):
-        _compare(errors, x[region], x_hat[region], tuple(part.start for part in region))
+        start = tuple(part.start for part in region)
+        _compare(errors, x[region], x_hat[region], start, None if sigma is None else sigma[region].values)
         if progress is not None:
             progress(name, x[region].size)
     return VariableCheck(name, bound, errors, _problem(errors, x), dims)
+
+
+def _noise_name(variable: xr.Variable) -> str:
+    """The variable of the source that a bound in units of noise counts in."""
+    return str(json.loads(variable.attrs["adiabat"])["noise"])
 
 
 def _problem(errors: ErrorSummary, x: xr.DataArray) -> str | None:
@@ -153,14 +189,21 @@ def _chunks_of(stored: xr.DataArray) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _compare(errors: ErrorSummary, x: xr.DataArray, x_hat: xr.DataArray, offset: tuple[int, ...]) -> None:
+def _compare(
+    errors: ErrorSummary,
+    x: xr.DataArray,
+    x_hat: xr.DataArray,
+    offset: tuple[int, ...],
+    sigma: NDArray[np.floating] | None,
+) -> None:
     source, stored = x.values, x_hat.values
     if source.dtype.kind in "iu" and source.dtype.itemsize == 8 and np.any(source != stored):
         # float64 cannot tell large integers apart: compare them as they are.
         different = source != stored
         source, stored = np.where(different, 1.0, 0.0), np.zeros(source.shape)
     for part in blocks(x.shape, choose_chunks(x, most=PLAIN_VALUES), at_once=1):  # errors take memory
-        errors.add(source[part], stored[part], tuple(o + p.start for o, p in zip(offset, part, strict=True)))
+        place = tuple(o + p.start for o, p in zip(offset, part, strict=True))
+        errors.add(source[part], stored[part], place, None if sigma is None else sigma[part])
 
 
 def _describe(errors: ErrorSummary, x: xr.DataArray) -> str:
