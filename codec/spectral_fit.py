@@ -18,9 +18,10 @@ from adiabat.codec.spectral_steps import COARSE, FARTHEST, octaves, octaves_belo
 __all__ = ["Fitted", "fit_basis"]
 
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64)  # of components that are tried
-COARSENESS = (0.5, 1.0, 2.0)  # of coefficients: multiples of where a step costs in residuals what it saves
+COARSENESS = (0.5, 0.7, 1.0, 1.4, 2.0)  # of coefficients: multiples of where a step costs in residuals what it saves
 SAMPLE_PIXELS, SAMPLE_CHANNELS = 8192, 64
 COVARIANCE_PIXELS = 32768
+SPARE, POWER_ROUNDS = 8, 4  # directions beyond those wanted, and how often they are turned towards the leading ones
 FILLING_RANKS = (4, 8, 16)  # by how many components what is missing is filled, round by round
 FAR = 8.0  # root mean squares of its channel: what lies farther off is no part of the spectra
 FEW_GAPS, FIXED_POINTS = 0.05, 3  # share of a pixel's channels; rounds of guessing them
@@ -90,7 +91,7 @@ def _principal(z: Floats, most: int) -> tuple[Floats, Floats, Floats]:
     some = z[:, :: -(-z.shape[1] // COVARIANCE_PIXELS)]
     there = np.isfinite(some)
     filled = np.where(there, some, _between(some)) if not there.all() else some.copy()
-    for rank in FILLING_RANKS:
+    for rank in FILLING_RANKS[-1:] if there.all() else FILLING_RANKS:
         spectra = _leading(filled, rank)
         guess = spectra.T @ (spectra @ filled)
         off = np.abs(np.where(there, some, guess) - guess)
@@ -111,14 +112,18 @@ def _between(z: Floats) -> Floats:
 
 
 def _leading(z: Floats, most: int) -> Floats:
-    """Leading eigenvectors of the covariance of channels, from whichever product is smaller."""
+    """Leading principal spectra (component, channel), by power iterations of a random subspace.
+
+    Source: Halko, Martinsson and Tropp, SIAM Review 53 (2011), algorithm 4.4.
+    """
     channels, pixels = z.shape
-    if channels <= pixels:
-        return np.ascontiguousarray(np.linalg.eigh(z @ z.T)[1][:, ::-1][:, :most].T)
-    values, vectors = np.linalg.eigh(z.T @ z)
-    kept = np.flatnonzero(values > values[-1] * 1e-12)[::-1][:most]
-    spectra = (z @ vectors[:, kept]).T
-    return spectra / np.sqrt(values[kept])[:, None]
+    size = min(most + SPARE, channels, pixels)
+    space = np.linalg.qr(z @ np.random.default_rng(0).standard_normal((pixels, size)))[0]
+    for _ in range(POWER_ROUNDS):
+        space = np.linalg.qr(z @ (z.T @ space))[0]
+    inside = space.T @ z
+    vectors = np.linalg.eigh(inside @ inside.T)[1][:, ::-1]
+    return np.ascontiguousarray((space @ vectors[:, :most]).T)
 
 
 def _coefficients(z: Floats, spectra: Floats) -> Floats:
