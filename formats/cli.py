@@ -156,10 +156,12 @@ def compress(
 def _compress_granule(source: Path, target: Path, bounds: dict[str, Any], *, overwrite: bool, **options: Any) -> None:
     """Write a granule's groups as they lie; flagged values too, as the flags that say so are kept."""
     from adiabat.formats.archive import write_groups
-    from adiabat.formats.granules import plan_groups, whole_plan
+    from adiabat.formats.granules import oddities, plan_groups, whole_plan
     from adiabat.formats.sources.tempo import open_tempo
 
     with open_tempo(source, bands=(), channels=None, flags=()) as tree:
+        for oddity in oddities(tree):
+            err.print(f"note: {oddity}")
         groups = plan_groups(tree, bounds=bounds, **options)
         plan = whole_plan(groups)
         cli_report.print_plan(err, plan, options["default_bound"])

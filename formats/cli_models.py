@@ -120,6 +120,29 @@ def train_vq(
     _train(run, target, data, _recipe(config, steps), leave_out)
 
 
+@train_app.command("hvae")
+def train_hvae(
+    target: Target,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", metavar="GRANULE", help="A granule of TEMPO_RAD_L1; repeatable.")
+    ] = None,
+    simulate: Annotated[int, typer.Option(metavar="N", help="Tiles to simulate where no granule is given.")] = 0,
+    seed: Seed = 0,
+    steps: Steps = None,
+    threads: Threads = 1,
+    full: Annotated[bool, typer.Option("--full", help="The paper's widths; needs a GPU.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or as torch names it, such as cuda.")] = "cpu",
+) -> None:
+    """Train the networks, the prior and the tables of HVAE; a run that was stopped goes on."""
+    train, models = _training("hvae_train"), _training("hvae_config")
+    config = replace(models.FULL if full else models.SMALL, seed=seed, threads=threads, device=device)
+
+    def run(target: Path, data: list[Path], config: Any, *, leave_out: object, **options: Any) -> str:
+        return str(train.train_hvae(data, target, config, simulate=simulate, **options))
+
+    _train(run, target, data or [], _recipe(config, steps), None)
+
+
 def _training(name: str) -> Any:
     """A module of training, which needs what only the extra brings."""
     try:

@@ -13,8 +13,9 @@ import xarray as xr
 from adiabat.formats.errors import RequestError
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import Bound
+from adiabat.formats.sources.tempo import BANDS, CHANNELS
 
-__all__ = ["groups_of", "plan_groups", "whole_plan"]
+__all__ = ["groups_of", "oddities", "plan_groups", "whole_plan"]
 
 Groups = dict[str, tuple[xr.Dataset, list[VariablePlan]]]
 
@@ -22,6 +23,17 @@ Groups = dict[str, tuple[xr.Dataset, list[VariablePlan]]]
 def groups_of(tree: xr.DataTree) -> dict[str, xr.Dataset]:
     """Datasets by the paths of their groups, nothing inherited."""
     return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
+
+
+def oddities(tree: xr.DataTree) -> list[str]:
+    """What a granule of level 1 lacks of the product's layout; it can be archived all the same."""
+    present = [band for band in BANDS if band in tree.children]
+    out = [f"{band} is missing from this granule" for band in BANDS if present and band not in present]
+    for band in present:
+        found = tree[band].sizes.get("spectral_channel", CHANNELS)
+        if found != CHANNELS:
+            out.append(f"{band} has {found} spectral channels, the product {CHANNELS}")
+    return out
 
 
 def plan_groups(

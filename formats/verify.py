@@ -118,12 +118,21 @@ def _verify_groups(source: str | Path, target: str | Path, progress: Progress | 
     told, out = codec_bounds(target), []
     with open_tempo(source, bands=(), channels=None, flags=()) as tree:
         for path, node in groups_of(tree).items():
+            if not node.variables:
+                continue
             within = "" if path == "/" else path.strip("/") + "/"
-            with open_source(target, group=path.strip("/") or None) as store:
+            with _open_stored(target, path.strip("/") or None, fields=bool(node.data_vars)) as store:
                 for name in map(str, (*node.data_vars, *node.coords)):
                     check = _check(name, node, store, told.get(within + name, "lossless"), progress)
                     out.append(replace(check, name=within + name))
     return out
+
+
+def _open_stored(target: str | Path, group: str | None, *, fields: bool) -> xr.Dataset:
+    """A group of the store; `open_source` refuses one that holds coordinates alone."""
+    if fields:
+        return open_source(target, group=group)
+    return xr.open_zarr(target, group=group, chunks=None, decode_times=False, consolidated=False)
 
 
 def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:

@@ -120,6 +120,24 @@ def test_bad_requests_get_a_sentence_and_leave_nothing(granule, tmp_path, bound,
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_granule_lacks_is_said_aloud_and_what_is_broken_refused(granule, tmp_path):
+    part = tmp_path / "part.nc"
+    with open_tempo(granule, flags=()) as tree:
+        tree = xr.DataTree.from_dict({f"/{UV}": tree[UV].to_dataset(inherit=False).isel(spectral_channel=slice(500))})
+        tree.to_netcdf(part)
+    result = CliRunner().invoke(app, ["compress", str(part), str(tmp_path / "part.zarr"), *BOUNDS])
+    assert result.exit_code == 0
+    assert f"{UV} has 500 spectral channels, the product 1028" in result.output
+    assert f"{BANDS[1]} is missing" in result.output
+    assert not [check for check in verify(part, tmp_path / "part.zarr") if check.problem]
+    broken = shutil.copy(granule, tmp_path / "broken.nc")
+    with netCDF4.Dataset(broken, "a") as file:
+        file[f"{UV}/nominal_wavelength"][:, 5] = 100.0
+    result = CliRunner().invoke(app, ["compress", str(broken), str(tmp_path / "broken.zarr"), *BOUNDS])
+    assert isinstance(result.exception, RequestError)
+    assert not (tmp_path / "broken.zarr").exists()
+
+
 def test_channels_stay_in_one_chunk(granule):
     with open_tempo(granule, flags=()) as tree, pytest.raises(RequestError, match="cannot be cut into chunks"):
         plan_groups(tree, bounds={"radiance": {"noise": 1.0}}, chunks={"spectral_channel": 100})
@@ -155,3 +173,13 @@ def test_the_noise_is_found_by_attribute_or_by_name():
 )
 def test_channels_are_known_by_their_name(dims, shape, axis):
     assert channels_of(xr.DataArray(np.zeros(shape), dims=dims)) == axis
+
+
+def test_a_real_granule_of_level_2_is_kept_with_its_groups(data, tmp_path):
+    source = sorted((data / "tempo").glob("*.nc4"))[0]
+    target = tmp_path / "l2.zarr"
+    bound = ["--bound", "vertical_column_stratosphere=rel:0.01"]
+    assert CliRunner().invoke(app, ["compress", str(source), str(target), *bound]).exit_code == 0
+    checks = verify(source, target)
+    assert "product/vertical_column_stratosphere" in {check.name for check in checks}
+    assert not [check for check in checks if check.problem]
