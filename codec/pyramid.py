@@ -63,8 +63,8 @@ class Pyramid(Codec):  # type: ignore[misc]
     threads : int, optional
         Of the network. Changes speed only, so it is not part of the configuration.
     channels : int, optional
-        The axis, negative from the end, along which a pixel's channels lie, if these are spectra: they are then predicted
-        from a few principal spectra of the chunk, where that takes fewer bytes.
+        The axis, negative from the end, along which a pixel's channels lie, if these are spectra: they are then
+        predicted from a few principal spectra of the chunk, where that takes fewer bytes.
 
     Raises
     ------
@@ -175,8 +175,8 @@ class Pyramid(Codec):  # type: ignore[misc]
         """Return the noise that a bound counts in, and the tightest bound of each channel."""
         if context is None or context.noise is None:
             raise ValueError(
-                f"expected a context with the noise of the values for bound={self.bound!r}, got none: Zarr alone cannot "
-                "give it, adiabat.formats.compress can"
+                f"expected a context with the noise of the values for bound={self.bound!r}, got none: Zarr alone "
+                "cannot give it, adiabat.formats.compress can"
             )
         axis = -1 if self.channels is None else self.channels
         noise = Noise.of(self._bound.size, context.noise, values, axis=axis)

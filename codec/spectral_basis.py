@@ -66,7 +66,7 @@ class Basis:
         """Whether every partial sum of a prediction stays below 2**53."""
         largest = [int(each) for each in np.abs(self._aligned).max(1, initial=0)]
         counts = [1, *np.abs(n).max(1, initial=0).tolist()]
-        return sum(row * count for row, count in zip(largest, counts, strict=True)) < EXACT
+        return bool(sum(row * count for row, count in zip(largest, counts, strict=True)) < EXACT)
 
     def check(self, n: Integers) -> None:
         """Refuse coefficients whose predictions would not be exact."""

@@ -80,7 +80,8 @@ def _scales(limits: Floats, valid: Mask | None) -> NDArray[np.int64]:
 
 def _mean(z: Floats) -> Floats:
     there = np.isfinite(z)
-    return np.where(there, z, 0.0).sum(1) / np.maximum(there.sum(1), 1)
+    mean: Floats = np.where(there, z, 0.0).sum(1) / np.maximum(there.sum(1), 1)
+    return mean
 
 
 def _principal(z: Floats, most: int) -> tuple[Floats, Floats, Floats]:
@@ -143,7 +144,8 @@ def _coefficients(z: Floats, spectra: Floats) -> Floats:
         products = np.einsum("ic,cp,jc->pij", spectra, weight, spectra, optimize=True)
         products += RIDGE * (1e-300 + np.trace(products, axis1=1, axis2=2))[:, None, None] * np.eye(len(spectra))
         c[:, block] = np.linalg.solve(products, right[:, block].T[..., None])[..., 0].T
-    return np.nan_to_num(c)
+    finite: Floats = np.nan_to_num(c)
+    return finite
 
 
 def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengths: Floats) -> tuple[int, float, float]:

@@ -160,7 +160,7 @@ class ResidualReader:
         return out
 
     def _symbols(self, shift: int, histogram: Histogram, count: int) -> Integers:
-        letters = self._ans.decode(histogram.model, count).astype(np.int64)
+        letters: Integers = self._ans.decode(histogram.model, count).astype(np.int64)
         symbols = letters + histogram.low
         outside = np.flatnonzero(letters == histogram.weights.size - 1)
         if outside.size:

@@ -83,7 +83,8 @@ class Steps:
         """D where the prediction is y (channel, pixel), of some channels, in the channel's scale."""
         a, b, c = self._terms[:, part, None]
         light = np.maximum(y, 0.0)
-        return np.sqrt(a + light * (b + light * c))
+        lengths: Floats = np.sqrt(a + light * (b + light * c))
+        return lengths
 
     @classmethod
     def read(cls, integers: Integers) -> Steps:

@@ -85,8 +85,8 @@ def compress(
         list[str] | None,
         typer.Option(
             metavar="VAR=abs:0.1",
-            help="For one variable: abs:X, rel:R, noise:K (times VAR_error) or lossless; or, with no bound on any value, "
-            "rmse:X or ratio:R.",
+            help="For one variable: abs:X, rel:R, noise:K (times VAR_error) or lossless; or, with no bound on any "
+            "value, rmse:X or ratio:R.",
         ),
     ] = None,
     default_bound: Annotated[

@@ -1,10 +1,10 @@
 """Variable -> bound: what was asked for, checked against what is there.
 
-Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's
-magnitude), ``{"noise": k}`` (of the standard deviation of its noise, which a variable beside it holds) or ``"lossless"``;
-on the command line ``abs:0.1``, ``rel:0.01``, ``noise:0.25`` and ``lossless``. From Python it may
-also be ``{"abs": [x, ...], "axis": k}``, one for each index along an axis. In a bound's place may stand a target of the
-latent codecs, ``{"rmse": x}`` or ``{"ratio": r}``, written ``rmse:0.5`` and ``ratio:300``: no value is bounded then.
+Stage: planning. A bound is ``{"abs": x}`` (units of the variable), ``{"rel": r}`` (of each value's magnitude),
+``{"noise": k}`` (of the standard deviation of its noise, which a variable beside it holds) or ``"lossless"``; on the
+command line ``abs:0.1``, ``rel:0.01``, ``noise:0.25`` and ``lossless``. From Python it may also be ``{"abs": [x, ...],
+"axis": k}``, one for each index along an axis. In a bound's place may stand a target of the latent codecs,
+``{"rmse": x}`` or ``{"ratio": r}``, written ``rmse:0.5`` and ``ratio:300``: no value is bounded then.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Stage: planning and writing. A bound ``{"noise": k}`` counts in standard deviati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -64,7 +65,7 @@ def noise_of(dataset: xr.Dataset, name: str) -> str:
 
 
 def write_chunk(
-    stored: zarr.Array[object],
+    stored: zarr.Array[Any],
     index: Sequence[int],
     values: NDArray[np.floating],
     noise: NDArray[np.floating],

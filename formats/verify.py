@@ -132,7 +132,8 @@ def _open_stored(target: str | Path, group: str | None, *, fields: bool) -> xr.D
     """A group of the store; `open_source` refuses one that holds coordinates alone."""
     if fields:
         return open_source(target, group=group)
-    return xr.open_zarr(target, group=group, chunks=None, decode_times=False, consolidated=False)
+    stored: xr.Dataset = xr.open_zarr(target, group=group, chunks=None, decode_times=False, consolidated=False)
+    return stored
 
 
 def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:
