@@ -4,7 +4,7 @@
       | frames   -> (frame, y, x), native, C order
       | mask     -> special pixels apart (NaN, infinities, fill values, zeros under a relative bound)
       | bound    -> domain: field <-> integers in fine units
-      | neural (volume, coarse_to_fine, integer_net, entropy, models) | classical | constant | raw
+      | neural (volume, coarse_to_fine, integer_net, entropy, models) | spectral | classical | constant | raw
       | bound    -> the check; what lies outside is kept exactly
       | stream   -> bytes
     and back: `Pyramid`. At extreme ratios:
@@ -12,6 +12,7 @@
     array | frames | mask | latent_statics | holes
       | hyperprior: wavelet (g_a), subband_walk (h_s: integer networks), entropy, wavelet (g_s)
       | vq: vq_transform (g_a), vq_choice, vq_prior, vq_transform (g_s)
+      | hvae, for spectra: hvae_transform (g_a), hvae_prior (integer network), hvae_transform (g_s)
       | latent_choice: latents alone, with a residual by Pyramid, or Pyramid: the smallest that keeps what was asked for
       | stream   -> bytes
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         TruncatedStreamError,
         UnsupportedVersionError,
     )
+    from adiabat.codec.hvae import HVAE
     from adiabat.codec.hyperprior import Hyperprior
     from adiabat.codec.pyramid import Pyramid
     from adiabat.codec.vq import VQ
@@ -44,6 +46,7 @@ __all__ = [
     "BoundError",
     "ChunkContext",
     "CorruptStreamError",
+    "HVAE",
     "Hyperprior",
     "ModelMismatchError",
     "ModelNotFoundError",
@@ -55,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "HVAE": "hvae",
     "Hyperprior": "hyperprior",
     "VQ": "vq",
     "ChunkContext": "context",

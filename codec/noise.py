@@ -32,7 +32,7 @@ class Noise:
     Examples
     --------
     >>> noise = Noise.of(0.5, [2.0, np.nan], np.ones((3, 2)), axis=-1)
-    >>> noise.limits[0].tolist(), noise.unknown.sum()
+    >>> noise.limits[0].tolist(), int(noise.unknown.sum())
     ([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], 3)
     """
 

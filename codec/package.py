@@ -32,6 +32,7 @@ KINDS = {
     "pyramid": "adiabat.codec.models",
     "hyperprior": "adiabat.codec.hyperprior_model",
     "vq": "adiabat.codec.vq_model",
+    "hvae": "adiabat.codec.hvae_model",
 }
 
 

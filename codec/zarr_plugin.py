@@ -190,6 +190,7 @@ class PyramidCodec(ChunkCodec):
     home: ClassVar[str] = "adiabat.codec.pyramid:Pyramid"
 
     tune: str = "bytes"
+    channels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,16 @@ class VQCodec(ChunkCodec):
 
     name: ClassVar[str] = "adiabat.vq"
     home: ClassVar[str] = "adiabat.codec.vq:VQ"
+
+    target: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class HVAECodec(ChunkCodec):
+    """Compress every chunk of spectra to an RMSE or a ratio; parameters as of `HyperpriorCodec`."""
+
+    name: ClassVar[str] = "adiabat.hvae"
+    home: ClassVar[str] = "adiabat.codec.hvae:HVAE"
 
     target: dict[str, float] | None = None
 

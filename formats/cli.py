@@ -103,7 +103,7 @@ def compress(
     codec: Annotated[
         str | None,
         typer.Option(
-            metavar="hyperprior|vq|low-rank",
+            metavar="hyperprior|vq|hvae|low-rank",
             help="What codes rmse:X and ratio:R (hyperprior, if not given); low-rank: try factors and a residual too.",
         ),
     ] = None,
@@ -124,7 +124,7 @@ def compress(
     if source.resolve() == target.resolve():
         raise RequestError("SRC and DST are the same")
     if codec not in (None, "pyramid", "low-rank", *LATENT):
-        raise RequestError(f"{codec!r} is not a codec: write --codec hyperprior, --codec vq or --codec low-rank")
+        raise RequestError(f"{codec!r} is not a codec: write --codec hyperprior, --codec vq, --codec hvae or --codec low-rank")
     if codec == "low-rank" and (static or tune != "bytes"):
         raise RequestError("--codec low-rank knows neither --static nor --tune rmse")
     check_target(target, overwrite=overwrite)

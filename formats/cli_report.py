@@ -14,6 +14,8 @@ from adiabat.formats.inventory import ArrayInventory, take_inventory
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import Bound, format_bound
 
+FLOAT = ("adiabat.vq", "adiabat.hvae")  # whose last step is a network of floats
+
 if TYPE_CHECKING:
     from adiabat.formats.demo import DemoResult
     from adiabat.formats.verify import VariableCheck
@@ -168,6 +170,8 @@ def _print_streams(console: Console, row: ArrayInventory) -> None:
         console.print(f"  frames    {how}, in {count} of {streams.count} chunks")
     if streams.paths["latent"] and not streams.sections["residual"]:
         console.print("  bound     none: a target was asked for")
+    if streams.paths["latent"] and row.codec in FLOAT:
+        console.print("  decoder   a network of floats: values may differ between machines in their last bits")
     for sha256 in row.options.get("static", ()):
         label = f" ({row.labels[sha256]})" if sha256 in row.labels else ""
         console.print(f"  static    {sha256}{label} helps in {streams.statics[sha256]} of {streams.count} chunks")

@@ -23,7 +23,7 @@ from adiabat.formats.spectral import channels_of, noise_of
 from adiabat.formats.static import StaticField, StaticFile, check_used, check_whole, fit_statics
 
 PYRAMID = "adiabat.pyramid"
-LATENT = {"hyperprior": "adiabat.hyperprior", "vq": "adiabat.vq"}  # codecs that take targets
+LATENT = {name: f"adiabat.{name}" for name in ("hyperprior", "vq", "hvae")}  # codecs that take targets
 HEALPIX = "adiabat.healpix"  # the filter that lays cells out as images
 HEALPIX_MODELS = {"adiabat.hyperprior": "hyperprior_healpix"}  # trained on these, by codec
 

@@ -68,7 +68,7 @@ def test_wheel_names_its_entry_points(wheel):
         text = archive.read(name).decode()
     points = configparser.ConfigParser(delimiters=("=",))
     points.read_string(text)
-    codecs = {"adiabat.hyperprior", "adiabat.pyramid", "adiabat.vq"}
+    codecs = {"adiabat.healpix", "adiabat.hvae", "adiabat.hyperprior", "adiabat.pyramid", "adiabat.vq"}
     assert {group: set(points[group]) for group in points.sections()} == {
         "console_scripts": {"adiabat"},
         "numcodecs.codecs": codecs,

@@ -1,0 +1,159 @@
+"""The model of `HVAE`: the graphs of `g_a` and `g_s`, the normalisation, and the prior of latents, from one package.
+
+Used by `hvae`. Spec: spec/hvae.md, section 4. The graphs are float: `g_a` decides an encoder's symbols, `g_s` nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adiabat.codec.errors import ModelMismatchError
+from adiabat.codec.header import MODEL_BYTES
+from adiabat.codec.hvae_prior import Prior
+from adiabat.codec.hvae_transform import SIDE, TILE, Graph, Normalisation
+from adiabat.codec.integer_net import Layer
+from adiabat.codec.package import BROKEN, Package, broken, find_package, unpack
+from adiabat.codec.vq_model import runner
+
+__all__ = ["DEFAULT", "HVAEModel", "find_hvae", "load"]
+
+KIND = "hvae"
+FORMAT = 1
+DEFAULT = "hvae"  # the shipped package
+SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits
+GRAPHS = ("g_a.onnx", "g_s.onnx")
+
+
+@dataclass(frozen=True)
+class HVAEModel:
+    """A package in memory.
+
+    Attributes
+    ----------
+    sha256 : str
+        Hash of the package file, in hexadecimal.
+    normal : Normalisation
+    centres, gains : NDArray[np.float32], shape (z,)
+        A latent is its channel's centre and so many gains.
+    prior : Prior
+    graphs : dict of str to bytes
+    manifest : dict
+    """
+
+    sha256: str
+    normal: Normalisation
+    centres: NDArray[np.float32]
+    gains: NDArray[np.float32]
+    prior: Prior
+    graphs: dict[str, bytes]
+    manifest: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        z = (self.prior.channels,)
+        if self.centres.shape != z or self.gains.shape != z:
+            raise ValueError(f"expected centres and gains of {z}, got {self.centres.shape}, {self.gains.shape}")
+        if not (np.isfinite(self.centres).all() and np.isfinite(self.gains).all() and (self.gains > 0).all()):
+            raise ValueError("expected finite centres, and finite gains above zero")
+
+    @property
+    def channels(self) -> int:
+        """Wavelengths."""
+        return int(self.normal.mean.size)
+
+    def g_a(self, threads: int | None = None) -> Graph:
+        """The analysis of tiles."""
+        return self._graph(GRAPHS[0], threads or 1)
+
+    def g_s(self, threads: int | None = None) -> Graph:
+        """The synthesis of tiles."""
+        return self._graph(GRAPHS[1], threads or 1)
+
+    def _graph(self, name: str, threads: int) -> Graph:
+        """One session for each process and number of threads: sessions survive neither pickling nor forking."""
+        key = os.getpid(), threads, self.sha256, name
+        with _lock:
+            if key not in _sessions:
+                _sessions[key] = runner(self.graphs[name], threads=threads)
+            return _sessions[key]
+
+
+_sessions: dict[tuple[int, int, str, str], Graph] = {}
+_lock = threading.Lock()
+
+
+def load(data: bytes) -> HVAEModel:
+    """Read a package from its bytes.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is no package of this kind and format, or its numbers are not as they must be.
+    """
+    return _from_package(unpack(data))
+
+
+def _from_package(package: Package) -> HVAEModel:
+    if package.kind != KIND or package.manifest.get("format") != FORMAT:
+        said = package.manifest.get("format")
+        raise ModelMismatchError(f"expected a model of kind {KIND}, format {FORMAT}, got {package.kind}, format {said}")
+    try:
+        graphs = {name: package.parts[name] for name in GRAPHS}
+        nets = package.parts["prior/net.onnx"], package.parts["prior/net-float.onnx"]
+        if any(b"location" in graph for graph in (*graphs.values(), *nets)):  # ONNX's key for files of its own
+            raise ValueError("a graph refers to other files")
+        manifest, mean_spread = package.manifest, package.array("normalisation.npy", np.float32, 2)
+        if len(mean_spread) != 2:
+            raise ValueError(f"normalisation.npy: expected 2 rows, got {len(mean_spread)}")
+        shifts = manifest["nets"]["prior"]["shifts"]
+        layers = tuple(
+            Layer(package.array(f"prior/weight{number}.npy", np.int8, 2), int(shift))
+            for number, shift in enumerate(shifts)
+        )
+        prior = Prior(
+            package.array("linear.npy", np.int16, 3), package.array("scales.npy", np.int32, 2), layers,
+            package.array("frequencies.npy", np.uint32, 2), package.sha256, nets,
+        )  # fmt: skip
+        normal = Normalisation(mean_spread[0], mean_spread[1], float(manifest["floor"]), float(manifest["clip"]))
+        latents = package.array("latents.npy", np.float32, 2)
+        return HVAEModel(package.sha256, normal, latents[0], latents[1], prior, graphs, manifest)
+    except BROKEN as error:
+        raise broken(error) from error
+
+
+def check_graphs(model: HVAEModel) -> None:
+    """Run both graphs once on zeros; ModelMismatchError where one does not give what `hvae_transform` needs."""
+    tile, latents = (1, model.channels, TILE, TILE), (1, model.prior.channels, SIDE, SIDE)
+    for name, shape, expected in zip(GRAPHS, (tile, latents), (latents, tile), strict=True):
+        got = runner(model.graphs[name])(np.zeros(shape, np.float32)).shape
+        if got != expected:
+            raise ModelMismatchError(f"{name}: expected outputs {expected}, got {got}")
+
+
+_loaded: dict[str, HVAEModel] = {}
+
+
+def find_hvae(name: str | os.PathLike[str] | None = None) -> HVAEModel:
+    """The model of this name, hash or path; the shipped one if None.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelMismatchError
+    """
+    wanted = DEFAULT if name is None else os.fspath(name)
+    with _lock:
+        if wanted in _loaded:
+            return _loaded[wanted]
+    package = find_package(wanted, KIND)
+    with _lock:
+        model = _loaded.get(package.sha256)
+    model = _from_package(package) if model is None else model
+    with _lock:
+        for known in (model.sha256, model.sha256[:SHORT]):  # streams name it by its beginning
+            model = _loaded.setdefault(known, model)
+    return model
