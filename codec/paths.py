@@ -226,7 +226,9 @@ class Chunk:
         """The first frames, of about so many values; None where these are nearly all."""
         frames, height, width = self.field.shape
         count = -(-values // max(1, height * width))
-        if 2 * count > frames or self.layout.shape != self.field.shape or self.channels == 0:
+        profile = self.bound.profile
+        cut = self.channels == 0 or (profile is not None and profile.axis == 0)  # the first axis must stay whole
+        if 2 * count > frames or self.layout.shape != self.field.shape or cut:
             return None
         layout = replace(self.layout, shape=(count, height, width))
         return replace(self, field=self.field[:count], layout=layout, noise=None, channels=None)

@@ -8,9 +8,10 @@ written now, the command says so and ends with 1. A new vector is written only i
 Then `walkthrough.md` is written from the vectors. The same package, models and libraries give the same bytes.
 
 Names of version 2 begin with `v2-` (`hand-v2-` where our encoder would never write such a stream), those of version 3
-with `v3-`. All others are of version 1, which is written here as adiabat 0.1.0 did, with the model of then
-(`version_1`). Static fields that vectors use are kept in `models/` beside the cases. Vectors of version 3 go beside the
-others only with a shipped model, `codec/models/hyperprior.zip`; into another folder with any that is found.
+with `v3-`, of version 4 with `v4-`. All others are of version 1, which is written here as adiabat 0.1.0 did, with the
+model of then (`version_1`). Static fields that vectors use are kept in `models/` beside the cases. Vectors of version 3
+go beside the others only with a shipped model, `codec/models/hyperprior.zip`; into another folder with any that is
+found.
 """
 
 from __future__ import annotations
@@ -35,7 +36,17 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec import Hyperprior, Pyramid, entropy, models, regression, smoothing, subband_coder, volume
+from adiabat.codec import (
+    Hyperprior,
+    Pyramid,
+    entropy,
+    models,
+    regression,
+    smoothing,
+    spectral_path,
+    subband_coder,
+    volume,
+)
 from adiabat.codec.bound import Bound
 from adiabat.codec.description import describe
 from adiabat.codec.frames import Layout
@@ -44,10 +55,13 @@ from adiabat.codec.latent_choice import with_residual
 from adiabat.codec.latent_codec import candidate
 from adiabat.codec.latent_options import LatentOptions
 from adiabat.codec.models import find_model
+from adiabat.codec.noise import Noise
 from adiabat.codec.octets import Reader, pack, write_varint
 from adiabat.codec.paths import Chunk
 from adiabat.codec.side import Side, Weights
 from adiabat.codec.smoothing import Smoothing
+from adiabat.codec.spectral_fields import write_fields
+from adiabat.codec.spectral_residual import ResidualWriter
 from adiabat.codec.statics import Static, static_file, write_statics
 from adiabat.codec.stream import Stream
 
@@ -1259,6 +1273,279 @@ def refused_latent_headers() -> Iterator[Invalid]:
     yield "version-4", "version 4", "UnsupportedVersion", changed(version=4)
 
 
+# ---- version 4: spectra ---------------------------------------------------------------------------------------------
+
+
+def spectra(shape: tuple[int, ...] = (6, 7, 40), dtype: str = "<f4", *, axis: int = -1, parts: int = 3) -> Array:
+    """Make spectra of so many components, brighter and darker pixels, with shot noise."""
+    rng, channels = np.random.default_rng(6), shape[axis]
+    others = [length for place, length in enumerate(shape) if place != axis % len(shape)]
+    lines = 2 + np.sin(np.arange(1, parts + 1)[:, None] * np.linspace(0, 5, channels) + np.arange(parts)[:, None])
+    light = 1 + 0.3 * np.cumsum(rng.normal(size=(int(np.prod(others)), parts)), 0) / np.sqrt(1 + np.arange(parts))
+    clean = np.abs(light) @ lines + 0.5
+    field = clean + 0.02 * np.sqrt(clean) * rng.normal(size=clean.shape)
+    return np.moveaxis(field.reshape(*others, channels), -1, axis).astype(dtype)
+
+
+def shot(field: Array) -> Array:
+    """Make the noise of such spectra."""
+    sigma: Array = 0.02 * np.sqrt(np.abs(np.nan_to_num(field.astype(np.float64))) + 0.01)
+    return sigma
+
+
+def spectral(
+    array: Array, times: float = 1.0, sigma: Any = None, *, axis: int = -1, bound: Any = None, **options: Any
+) -> bytes:
+    """Encode by the spectral path, with this noise (one for each channel if none) or this bound, however few values."""
+    layout, place = Layout.of(array), axis % array.ndim
+    if bound is None:
+        noise = Noise.of(times, np.full(array.shape, 0.03) if sigma is None else sigma, array, axis=axis)
+        profile = noise.profile(array.shape, axis)
+        told, options["noise"] = Bound("lossless") if profile is None else Bound.along(profile), noise
+    else:
+        told = Bound.parse(bound)
+    chunk = Chunk(layout.frames(array), layout, told, channels=place, **options)
+    with mock.patch.object(spectral_path, "FEWEST", 1):
+        made = chunk.spectral()
+    if made is None:
+        raise ValueError("no spectral stream")
+    return made[0].write()
+
+
+@dataclasses.dataclass
+class Spectral:
+    """A spectral payload in its parts: the residual's five beside the others."""
+
+    head: bytes  # axis, count, exponents
+    steps: bytes
+    coefficients: bytes
+    spectra: bytes
+    residual: list[bytes]
+
+    @classmethod
+    def of(cls, data: bytes) -> Spectral:
+        """Take a stream's."""
+        reader = Reader(Stream.read(data).sections["payload"])
+        head = reader.take(2)
+        head += reader.take(head[1] + 1)
+        parts = [reader.take(reader.varint()) for _ in range(4)]
+        return cls(head, *parts[:3], _five(parts[3]))
+
+    def into(self, data: bytes, **changed: Any) -> bytes:
+        """Put them into a stream, some of them changed."""
+        new = dataclasses.replace(self, **changed)
+        parts = [new.steps, new.coefficients, new.spectra, _together(new.residual)]
+        return with_sections(data, payload=new.head + _together(parts))
+
+
+def _five(residual: bytes) -> list[bytes]:
+    """Split coded symbols into their five parts."""
+    reader = Reader(residual)
+    return [reader.take(reader.varint()) for _ in range(5)]
+
+
+def _together(parts: list[bytes]) -> bytes:
+    return b"".join(write_varint(len(part)) + part for part in parts)
+
+
+def fields_of(*rows: Sequence[int]) -> bytes:
+    """Code small fields of one row."""
+    made = write_fields(np.array(rows, np.int64)[:, None])
+    if made is None:
+        raise ValueError("no fields")
+    return made
+
+
+def spiked() -> Array:
+    """Make spectra with spikes here and there, more of them than components can follow."""
+    field, rng = spectra((20, 12, 40)), np.random.default_rng(10)
+    where = rng.random(field.shape) < 0.01
+    field[where] += rng.choice([-1, 1], int(where.sum())) * 10 ** rng.uniform(1, 5, int(where.sum()))
+    field[1, 1, 5] = 3e30
+    return field
+
+
+def uneven(shape: tuple[int, ...] = (20, 12, 40)) -> Array:
+    """Make spectra of which some are noisier than their noise says: edges."""
+    rng = np.random.default_rng(7)
+    return (spectra(shape) + rng.normal(size=shape) * rng.choice([0.0, 0.6], (*shape[:-1], 1))).astype("<f4")
+
+
+def spectral_paths() -> Iterator[Valid]:
+    """Give spectra of all layouts and contents."""
+    plain = spectra()
+    yield "v4-spectra", "channels along the last axis, noise of each value", spectral(plain, sigma=shot(plain))
+    yield "v4-first", "channels along the first axis", spectral(spectra((40, 5, 6), axis=0), axis=0)
+    middle = spectra((2, 1, 40, 5), axis=2)
+    yield "v4-middle", "channels between other axes, one of length 1", spectral(middle, axis=2)
+    for dtype in ("<f2", ">f4", "<f8", ">f8"):
+        name = ("little" if dtype[0] == "<" else "big") + dtype[1:]
+        yield f"v4-{name}", f"spectra, {dtype}", spectral(spectra(dtype=dtype))
+    yield "v4-fortran", "Fortran order", spectral(np.asfortranarray(plain), sigma=shot(plain))
+    yield "v4-column", "one column of pixels", spectral(spectra((33, 1, 40)))
+    yield "v4-row", "one row of pixels", spectral(spectra((33, 40)))
+    yield "v4-pixel", "one pixel", spectral(spectra((40,)), axis=0)
+    missing = plain.copy()
+    missing[np.random.default_rng(8).random(plain.shape) < 0.2] = np.nan
+    missing[2, 3], missing[0, 0, :9] = np.nan, np.inf
+    yield "v4-mask", "missing values, and a pixel without any", spectral(missing, sigma=shot(missing))
+    yield "v4-fill-value", "a fill value", spectral(np.nan_to_num(missing, nan=-1e30, posinf=0), fill_value=-1e30)
+    unknown = shot(plain)
+    unknown[1, 2], unknown[3, 3, 7], unknown[4, :, 9], unknown[5, 5, :4] = 0, np.nan, np.inf, -1
+    yield "v4-exceptions", "noise that nobody knows", spectral(plain, sigma=unknown)
+    yield "v4-escapes", "spikes: escapes, and one value that is too far off for them", spectral(spiked())
+    yield "v4-fine", "steps far below the noise: raw bits", spectral(plain.astype("<f8"), 1e-4)
+    yield "v4-coarse", "steps far above all differences", spectral(plain, 1e4)
+    yield "v4-edges", "spectra of different spread: edges", spectral(uneven())
+    noise = np.random.default_rng(9).normal(size=(8, 9, 40)).astype("<f4")
+    yield "v4-none", "no component", spectral(noise, 0.5, np.ones(40))
+    yield "v4-range", "decoded values clipped", spectral(plain - 2, 0.9, valid_range=(0.0, 6.0))
+    yield "v4-abs", "an absolute bound", spectral(plain, bound={"abs": 0.04})
+    yield "v4-profile", "bounds along the channels", spectral(plain, bound={"abs": [0.03 + k / 999 for k in range(40)]})
+    yield "v4-rel", "a relative bound", spectral(plain, bound={"rel": 0.02})
+
+
+def hand_made_4() -> Iterator[Valid]:
+    """Give spectral streams that a reader must take though our encoder never writes them."""
+    good = spectral(spectra())
+    parts, none = Spectral.of(good), [-(2**19)] * 40
+    far = fields_of([8000] * 40, [153600] * 40, [153600] * 20 + none[20:], [153600] * 40)
+    yield "hand-v4-infinite", "the longest steps: infinities", parts.into(good, steps=far)
+    near = fields_of([-8000] * 40, [-153600] * 40, none, none)
+    yield "hand-v4-zero", "the shortest steps and the smallest scale: nothing but zeros", parts.into(good, steps=near)
+    wide = bytes([parts.head[0], parts.head[1], 204, *[152] * parts.head[1]])
+    yield "hand-v4-exponents", "exponents 52 apart", parts.into(good, head=wide, spectra=_lines(parts.head[1]))
+
+
+def _lines(count: int, mean: int = 1) -> bytes:
+    """Code spectra of 1, -1, 0 and 1 in turn, below a flat mean."""
+    return fields_of([mean] * 40, *([[1, -1, 0, 1] * 10] * count))
+
+
+def refused_spectra() -> Iterator[Invalid]:
+    """Give broken spectral payloads."""
+    good = spectral(spectra((6, 7, 40)))
+    parts, payload = Spectral.of(good), Stream.read(good).sections["payload"]
+    head, count, none = parts.head, parts.head[1], -(2**19)
+    flat = [[0] * 40] * 4
+
+    def part(number: int, change: Callable[[bytes], bytes], data: bytes = good) -> bytes:
+        pieces = Spectral.of(data)
+        residual = [change(each) if place == number else each for place, each in enumerate(pieces.residual)]
+        return pieces.into(data, residual=residual)
+
+    def classes(body: bytes) -> bytes:
+        return part(0, lambda _: b"\1" + body, with_part_kinds(good))
+
+    fine, escaped = spectral(spectra((6, 7, 39), "<f8"), 1e-4), spectral(spiked())
+    double = np.array([2**33], "<u8").view(np.uint8).tobytes()
+    no_edges = bytes([0, 0, 63, 0, 1, 1])
+    more = [b"\1\2\3\4" + parts.residual[2]]
+    cases = {
+        "axis": ("an axis that the array has not", parts.into(good, head=b"\3" + head[1:])),
+        "axis-other": ("another axis", parts.into(good, head=b"\0" + head[1:])),
+        "count": ("more components than channels", parts.into(good, head=bytes([2, 41]) + bytes(42))),
+        "count-less": ("fewer components than exponents", parts.into(good, head=head[:-1])),
+        "exponents": ("exponents 53 apart", parts.into(good, head=head[:-1] + bytes([(head[-2] + 53) & 255]))),
+        "predictions": (
+            "predictions beyond 2**53",
+            parts.into(good, head=head[:2] + bytes([180, *[128] * count]), spectra=_lines(count, 2)),
+        ),
+        "scale": ("a scale beyond 2**1000", parts.into(good, steps=fields_of([8001] * 40, *flat[1:]))),
+        "term": ("a term beyond 2**600", parts.into(good, steps=fields_of(*flat[:2], [153601] * 40, flat[3]))),
+        "term-none": ("no constant term", parts.into(good, steps=fields_of(flat[0], [none] * 40, *flat[2:]))),
+        "steps-three": ("three fields of steps", parts.into(good, steps=fields_of(*flat[:3]))),
+        "coefficients-none": ("no coefficients", parts.into(good, coefficients=b"")),
+        "weight": ("a weight beyond 2**16", parts.into(good, spectra=write_varint(2**17 + 1) + parts.spectra[1:])),
+        "field": ("a field that grows beyond 2**40", parts.into(good, steps=_growing())),
+        "shift": ("31 raw bits", classes(bytes([31, 0]) + no_edges[2:])),
+        "edges-one": ("one edge", classes(bytes([0, 1, 5]) + 2 * no_edges[2:])),
+        "edges-order": ("edges that do not grow", classes(bytes([0, 2, 5, 5]) + 3 * no_edges[2:])),
+        "histogram-none": ("weights of 0", classes(bytes([0, 0, 63, 0, 0, 0]))),
+        "histogram-high": ("a letter of 64", classes(bytes([0, 0, 126, 1, 1, 1, 1]))),
+        "histogram-weight": ("a weight beyond 2**24", classes(bytes([0, 0, 63, 0, 1]) + write_varint(2**24 + 1))),
+        "classes-none": ("no class", part(0, lambda _: b"\0")),
+        "classes-more": ("bytes after the last class", part(0, lambda each: each + b"\0")),
+        "kinds": ("a class that is none", part(1, lambda _: b"\0" + bytes([200] * 40))),
+        "kinds-short": ("classes of 39 channels", part(1, lambda _: b"\0" + bytes(39))),
+        "words-more": ("words left over", part(2, lambda _: more[0])),
+        "words-none": ("no words where they are needed", part(2, lambda each: each[4:])),
+        "words-zero": ("a last word of 0", part(2, lambda each: each + bytes(4))),
+        "words-bytes": ("words of 3 bytes", part(2, lambda each: each[:-1])),
+        "raw-bits-more": ("raw bits left over", part(3, lambda each: each + b"\0")),
+        "raw-bits-less": ("raw bits missing", part(3, lambda each: each[:-1], fine)),
+        "raw-bits-one": ("a one after the last raw bit", part(3, lambda each: each[:-1] + b"\xff", fine)),
+        "escapes-less": ("escaped symbols missing", part(4, lambda _: b"", escaped)),
+        "escapes-more": ("an escaped symbol left over", part(4, lambda _: b"\1" + pack(bytes(8)))),
+        "escapes-large": ("an escaped symbol of 2**32", part(4, lambda _: b"\1" + pack(double), escaped)),
+        "payload-empty": ("an empty payload", with_sections(good, payload=b"")),
+        "payload-cut": ("a payload cut off", with_sections(good, payload=payload[:-3])),
+        "payload-tail": ("bytes after the residual", with_sections(good, payload=payload + b"\0")),
+        "elements-per-byte": ("too many elements", dataclasses.replace(Stream.read(good), shape=(1 << 28,)).write()),
+        "channels": ("65537 channels", dataclasses.replace(Stream.read(good), shape=(1, 2, 65537)).write()),
+    }  # fmt: skip
+    for name, (what, data) in cases.items():
+        yield f"v4-{name}", what, "Corrupt", data
+
+
+def with_part_kinds(data: bytes) -> bytes:
+    """Put all channels into the first class."""
+    parts = Spectral.of(data)
+    return parts.into(data, residual=[parts.residual[0], b"\0" + bytes(40), *parts.residual[2:]])
+
+
+def _growing() -> bytes:
+    """Code a field of 40 places in which each is 16 times the one to its west."""
+    weights = np.zeros((4, 9), np.int64)
+    weights[:, 0] = 1 << 17  # folded
+    symbols = np.zeros((4, 40), np.int32)
+    symbols[:, 0] = 1 << 20
+    writer = ResidualWriter()
+    writer.take(symbols, None)
+    folded = np.concatenate([row[: 6 + i] for i, row in enumerate(weights)])
+    return b"".join(map(write_varint, folded.tolist())) + writer.payload()
+
+
+def refused_spectral_headers() -> Iterator[Invalid]:
+    """Give broken headers of version 4."""
+    good = Stream.read(spectral(spectra((6, 7, 40))))
+    payload, f64 = good.sections["payload"], struct.Struct("<d").pack
+    rest = b"\1\5" + write_varint(len(payload)) + payload
+    names = ("path", "flags", "dtype", "shape", "bound", "domain", "rest")
+    parts = (b"\5", b"\0", b"\2", b"\3\6\7\x28", b"\5" + f64(1.0), b"\7", rest)
+
+    def changed(version: int = 4, codec: int = 1, **fields: bytes) -> bytes:
+        body = b"".join(fields.get(name, part) for name, part in zip(names, parts, strict=True))
+        return sealed(body, version=version, codec=codec)
+
+    latent = {"path": b"\4", "bound": b"\4", "domain": b"\6" + struct.pack("<ff", 0, 1), "rest": bytes(8) + rest}
+    constant = {"path": b"\1", "bound": b"\0", "domain": b"\0", "rest": bytes([1, 5, 4]) + bytes(4)}
+    cases = {
+        "in-2": ("the spectral path in version 2", changed(version=2)),
+        "in-3": ("the spectral path in version 3", changed(version=3)),
+        "codec-2": ("the spectral path of codec 2", changed(codec=2)),
+        "codec-4": ("the spectral path of codec 4", changed(codec=4)),
+        "codec-5": ("codec 5", changed(codec=5)),
+        "latent-codec-1": ("the latent path of codec 1", changed(**latent)),
+        "latent-codec-2": ("the latent path of codec 2 in version 4", changed(codec=2, **latent)),
+        "latent-codec-4": ("the latent path of codec 4 in version 3", changed(version=3, codec=4, **latent)),
+        "constant": ("the constant path in version 4", changed(**constant)),
+        "path-6": ("path 6", changed(path=b"\6")),
+        "bound-abs": ("an absolute bound", changed(bound=b"\1" + f64(1.0))),
+        "bound-6": ("bound 6", changed(bound=b"\6" + f64(1.0))),
+        "bound-0": ("a bound of 0", changed(bound=b"\5" + f64(0.0))),
+        "bound-nan": ("a bound of NaN", changed(bound=b"\5" + f64(np.nan))),
+        "domain-abs": ("domain abs", changed(domain=b"\1" + f64(1.0))),
+        "domain-8": ("domain 8", changed(domain=b"\x08")),
+        "signs": ("section signs", changed(rest=b"\2\2\0\5" + rest[2:])),
+        "static": ("section static", changed(rest=b"\2" + rest[1:-len(payload)] + b"\7\0" + payload)),
+        "elements-none": ("nothing to predict", changed(shape=b"\3\0\7\x28")),
+    }  # fmt: skip
+    for name, (what, data) in cases.items():
+        yield f"v4-{name}", what, "Corrupt", data
+    yield "version-5", "version 5", "UnsupportedVersion", changed(version=5)
+
+
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
@@ -1285,6 +1572,7 @@ VERSION_2: Sources = (
 
 
 VERSION_3: Sources = ((latents, hand_made_3), (refused_latents, refused_latent_headers))
+VERSION_4: Sources = ((spectral_paths, hand_made_4), (refused_spectra, refused_spectral_headers))
 
 
 def vectors_of(sources: Sources) -> Iterator[tuple[str, Files]]:
@@ -1306,6 +1594,7 @@ def all_vectors(*, latent: bool = True) -> Iterator[tuple[str, Files]]:
             raise SystemExit("vectors of version 2 need a shipped model of format 2")
         yield from vectors_of(VERSION_2)
         yield from vectors_of(VERSION_3) if latent else ()
+    yield from vectors_of(VERSION_4)
 
 
 def agrees(files: Files, decoder: Any, folders: list[Path]) -> bool:

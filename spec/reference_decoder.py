@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import itertools
 import json
 import lzma
 import math
@@ -59,7 +60,7 @@ class ModelMismatch(InvalidError):
 
 
 class OtherCodec(Exception):
-    """A stream of `adiabat.vq`, whose decoder is a network of floating-point numbers: vq.md. Not of this program."""
+    """A stream of `adiabat.vq` or `adiabat.hvae`, decoded by networks of floating-point numbers: vq.md, hvae.md."""
 
 
 def require(good: bool | np.bool_, message: str) -> None:
@@ -191,9 +192,9 @@ class Stream:
 def envelope(data: bytes) -> bytes:
     """Check magic, version, codec, length and checksum; return header, section table and sections."""
     require(b"ADBT".startswith(data[:4]), "expected the magic ADBT")
-    if len(data) > 4 and data[4] not in (1, 2, 3):
+    if len(data) > 4 and data[4] not in (1, 2, 3, 4):
         raise UnsupportedVersion(f"version {data[4]}")
-    require(len(data) < 6 or data[5] in (1, 2, 3), "expected a codec from 1 to 3")
+    require(len(data) < 6 or data[5] in (1, 2, 3, 4), "expected a codec from 1 to 4")
     if not any(byte < 128 for byte in data[6:15]):
         raise Corrupt("length of more than 9 bytes") if len(data) >= 15 else Truncated("no length")
     cursor = Cursor(data[6:])
@@ -206,7 +207,7 @@ def envelope(data: bytes) -> bytes:
     return body[:-4]
 
 
-PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural", 4: "latent"}
+PATHS = {0: "raw", 1: "constant", 2: "classical", 3: "neural", 4: "latent", 5: "spectral"}
 DTYPES = {1: "f2", 2: "f4", 3: "f8"}
 DOMAINS = {0: ("none", ""), 1: ("abs", "d"), 2: ("lattice", "ddv"), 3: ("ordered", ""), 4: ("log", "v")}
 SECTIONS = {1: "mask", 2: "signs", 3: "exceptions", 4: "low words", 5: "payload"}
@@ -214,9 +215,13 @@ DOMAINS_2 = {**DOMAINS, 5: ("profile", "v")}  # of version 2
 SECTIONS_2 = {**SECTIONS, 6: "bounds", 7: "static"}
 DOMAINS_3 = {6: ("latent", "ff")}  # of version 3, which has the latent path only
 SECTIONS_3 = {1: "mask", 5: "payload", 7: "static", 8: "residual"}
-DOMAINS_OF = {1: DOMAINS, 2: DOMAINS_2, 3: DOMAINS_3}
-SECTIONS_OF = {1: SECTIONS, 2: SECTIONS_2, 3: SECTIONS_3}
-BOUNDS_OF = {1: (0, 1, 2), 2: (0, 1, 2, 3), 3: (1, 4)}
+DOMAINS_4 = {7: ("spectral", "")}  # of version 4 and codec 1, which has the spectral path only
+SECTIONS_4 = {1: "mask", 3: "exceptions", 5: "payload"}
+DOMAINS_OF = {1: DOMAINS, 2: DOMAINS_2, 3: DOMAINS_3, 4: DOMAINS_4}
+SECTIONS_OF = {1: SECTIONS, 2: SECTIONS_2, 3: SECTIONS_3, 4: SECTIONS_4}
+BOUNDS_OF = {1: (0, 1, 2), 2: (0, 1, 2, 3), 3: (1, 4), 4: (5,)}
+PAIRS_OF = {1: {(path, 1) for path in range(4)}, 3: {(4, 2), (4, 3)}, 4: {(5, 1), (4, 4)}}  # path and codec by version
+PAIRS_OF[2] = PAIRS_OF[1]
 
 
 def parse(data: bytes) -> Stream:
@@ -224,14 +229,15 @@ def parse(data: bytes) -> Stream:
     cursor, version, codec = Cursor(envelope(data)), data[4], data[5]
     path, flags, code, dimensions = cursor.u8(), cursor.u8(), cursor.u8(), cursor.u8()
     require(path in PATHS and flags < 16 and code & 127 in DTYPES and dimensions <= 32, "header")
-    require((version == 3) == (path == 4) == (codec != 1), "version 3, the latent path and a latent codec go together")
+    require((path, codec) in PAIRS_OF[version], f"path {path} of codec {codec} in version {version}")
+    like = 3 if path == 4 else version  # adiabat.hvae has the latent path of version 3
     shape = tuple(cursor.varint() for _ in range(dimensions))
     elements = math.prod(max(length, 1) for length in shape)
-    predicted = path in (2, 3, 4)
+    predicted = path in (2, 3, 4, 5)
     require(elements <= 2**31, "more than 2**31 elements")
     require(not predicted or elements <= 65536 * len(data), "more than 65536 elements a byte")
-    bound, axis = read_bound(cursor, version)
-    domains, number = DOMAINS_OF[version], cursor.u8()
+    bound, axis = read_bound(cursor, like)
+    domains, number = DOMAINS_OF[like], cursor.u8()
     require(number in domains and (number != 0) == predicted, "domain")
     domain, kinds = domains[number]
     read = {"d": cursor.f64, "f": cursor.f32, "v": lambda: cursor.varint(2**31 - 1)}
@@ -243,8 +249,8 @@ def parse(data: bytes) -> Stream:
     require(lowest is None or highest is None or lowest <= highest, "range")
     model = cursor.take({3: 32, 4: 8}.get(path, 0)).hex()
     dtype = np.dtype("<>"[code >> 7] + DTYPES[code & 127])
-    sections = section_table(cursor, SECTIONS_OF[version])
-    require(version < 3 or (bound == 1) == ("residual" in sections), "a bound without a residual, or the reverse")
+    sections = section_table(cursor, SECTIONS_OF[like])
+    require(like != 3 or (bound == 1) == ("residual" in sections), "a bound without a residual, or the reverse")
     limits = [lowest, highest]
     return Stream(version, codec, PATHS[path], flags, dtype, shape, axis, domain, parameters, limits, model, sections)
 
@@ -1380,6 +1386,176 @@ def hyperprior(payload: bytes, shape: tuple[int, int, int], wrap: bool, model: M
     return smooth
 
 
+# ---- spectral.md: symbols -------------------------------------------------------------------------------------------
+
+
+def read_histogram(cursor: Cursor) -> tuple[int, list[int]]:
+    """Lowest letter, and the cumulative frequencies of the letters and the escape."""
+    low, letters = cursor.u8() - 63, cursor.u8() + 1
+    weights = [cursor.varint(2**24) for _ in range(letters + 1)]
+    require(low + letters - 1 <= 63 and any(weights), "histogram")
+    frequencies = [1 + weight * (2**24 - letters - 1) // sum(weights) for weight in weights]
+    frequencies[weights.index(max(weights))] += 2**24 - sum(frequencies)
+    return low, [0, *itertools.accumulate(frequencies)]
+
+
+@dataclass
+class Kind:
+    """A class of channels: raw bits, edges, and a histogram between each two of them."""
+
+    shift: int
+    edges: list[int]
+    histograms: list[tuple[int, list[int]]]
+
+    @classmethod
+    def read(cls, cursor: Cursor) -> Kind:
+        """Read it."""
+        shift, number = cursor.u8(), cursor.u8()
+        require(shift <= 30 and number in (0, 2), "class")
+        edges = [cursor.varint(2**40) for _ in range(number)]
+        require(not edges or edges[0] < edges[1], "edges")
+        return cls(shift, edges, [read_histogram(cursor) for _ in range(number + 1)])
+
+
+def read_residual(data: bytes, channels: int, valid: Bools) -> Integers:
+    """Symbols (channel, pixel); valid: of the same shape."""
+    cursor = Cursor(data)
+    head, of, words, packed, escaped = (cursor.take(cursor.varint()) for _ in range(5))
+    cursor.end()
+    cursor = Cursor(head)
+    kinds = [Kind.read(cursor) for _ in range(cursor.u8())]
+    cursor.end()
+    chosen = unpack(of, channels)
+    require(max(chosen) < len(kinds), "class of a channel")
+    ans, escapes = Ans(words), read_escapes(escaped)
+    bits, out = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little"), np.zeros(valid.shape, np.int64)
+    for j in range(channels):
+        kind = kinds[chosen[j]]
+        before = np.abs(out[max(0, j - 2) : j]).sum(0, dtype=np.int64)
+        group = sum((before > edge).astype(np.int64) for edge in kind.edges) + np.zeros_like(before)
+        for k, (low, cumulative) in enumerate(kind.histograms):
+            where = np.flatnonzero(valid[j] & (group == k))
+            high = ans.decode(cumulative, len(where)) + low
+            away = high == low + len(cumulative) - 2
+            count, size = int(away.sum()), len(where) * kind.shift
+            require(count <= len(escapes) and size <= len(bits), "escaped symbols or raw bits")
+            high[away], escapes = escapes[:count], escapes[count:]
+            require(not ((high >> 31 - kind.shift) + 1 & ~1).any(), "symbol")  # it was 0 or -1
+            out[j, where] = high << kind.shift
+            for bit, plane in enumerate(bits[:size].reshape(kind.shift, len(where))):
+                out[j, where] |= plane.astype(np.int64) << bit
+            bits = bits[size:]
+    require(len(bits) < 8 and not bits.any() and not len(escapes), "raw bits or escapes left over")
+    require(not ans.words and ans.state == 0, "symbols left over")
+    return out
+
+
+# ---- spectral.md: fields --------------------------------------------------------------------------------------------
+
+
+def read_fields(data: bytes, number: int, rows: int, columns: int) -> Integers:
+    """Fields (field, row, column)."""
+    cursor, fields = Cursor(data), np.zeros((number, rows, columns), np.int64)
+    off = np.zeros((number, rows, columns), np.int64)
+    if number == 0:
+        cursor.end()
+        return fields
+    folded = [[cursor.varint(2**17) for _ in range(6 + i)] for i in range(number)]
+    symbols = read_residual(cursor.rest(), number, np.ones((number, rows * columns), bool)).reshape(fields.shape)
+    for i, field in enumerate(fields):
+        weights = unfold(np.array(folded[i], np.uint64))
+        around = weights[:6].tolist()
+        earlier = (weights[6:, None, None] * off[:i] >> 12).sum(0)  # products modulo 2**64
+        for r, c in np.ndindex(rows, columns):
+            spatial = sum(w * near for w, near in zip(around, neighbours_of(field, r, c), strict=True))
+            guess = (spatial + int(earlier[r, c]) + 2048) >> 12
+            value = guess + int(symbols[i, r, c])
+            require(abs(value) < 2**40, "value of a field")
+            field[r, c] = value
+            off[i, r, c] = (value << 12) - spatial
+    return fields
+
+
+def neighbours_of(field: Integers, r: int, c: int) -> list[int]:
+    """West, north, north-west, north-east, two west, two north; or what stands for them."""
+    if r == c == 0:
+        return [0] * 6
+    west = field[r, c - 1] if c > 0 else field[r - 1, c]
+    north = field[r - 1, c] if r > 0 else west
+    inside = r > 0 and c + 1 < field.shape[1]
+    around = [
+        west,
+        north,
+        field[r - 1, c - 1] if r > 0 and c > 0 else north,
+        field[r - 1, c + 1] if inside else north,
+        field[r, c - 2] if c > 1 else west,
+        field[r - 2, c] if r > 1 else north,
+    ]
+    return [int(each) for each in around]
+
+
+# ---- spectral.md: steps, prediction, values -------------------------------------------------------------------------
+
+
+def octaves(index: Integers, parts: int) -> NDArray[np.float64]:
+    """2**(index / parts), linear between powers of two."""
+    return np.ldexp(1 + index % parts / parts, index // parts)
+
+
+def step_lengths(indices: Integers) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """d(y), for y (channel, pixel), from the indices of a, b and c (3, channel)."""
+    none = indices == -524288
+    require((np.abs(np.where(none, 0, indices)) <= 153600).all() and not none[0].any(), "steps")
+    a, b, c = np.where(none, 0.0, octaves(np.where(none, 0, indices), 256))[:, :, None]
+
+    def lengths(y: NDArray[np.float64]) -> NDArray[np.float64]:
+        u = np.maximum(y, 0.0)
+        d = u * c
+        d = b + d
+        d = u * d
+        d = a + d
+        return np.sqrt(d)
+
+    return lengths
+
+
+def predicted(spectra: Integers, n: Integers, exponents: Integers) -> NDArray[np.float64]:
+    """Predictions y (channel, pixel), exactly."""
+    least = int(exponents.min())
+    require(int(exponents.max()) - least <= 52, "exponents")
+    counts = [1, *(max(map(abs, row)) for row in n.tolist())]
+    largest = [max(map(abs, row)) for row in spectra.tolist()]
+    sizes = zip(largest, counts, exponents.tolist(), strict=True)
+    require(sum((size << e - least) * count for size, count, e in sizes) < 2**53, "predictions")
+    aligned = spectra << (exponents - least)[:, None]
+    sums = aligned[:1].T + (aligned[1:].T @ n if len(n) else 0)
+    return np.ldexp(np.broadcast_to(sums, (spectra.shape[1], n.shape[1])).astype(np.float64), least)
+
+
+def spectral(stream: Stream, valid: Bools) -> NDArray[np.float64]:
+    """Spectral payload -> x_hat of each pixel of (frame, y, x)."""
+    cursor, shape = Cursor(stream.sections["payload"]), stream.shape
+    axis = cursor.u8()
+    require(axis < len(shape), "axis of channels")
+    channels, others = shape[axis], shape[:axis] + shape[axis + 1 :]
+    pixels, columns = math.prod(others), others[-1] if others else 1
+    require(channels <= 65536, "channels")
+    count = cursor.varint(min(255, channels, pixels))
+    exponents = np.frombuffer(cursor.take(count + 1), np.uint8).astype(np.int64) - 128
+    parts = [cursor.take(cursor.varint()) for _ in range(4)]
+    cursor.end()
+    steps = read_fields(parts[0], 4, 1, channels)[:, 0]
+    require((np.abs(steps[0]) <= 8000).all(), "scale")
+    lengths, scale = step_lengths(steps[1:]), octaves(steps[0], 8)[:, None]
+    n = read_fields(parts[1], count, pixels // columns, columns).reshape(count, pixels)
+    y = predicted(read_fields(parts[2], count + 1, 1, channels)[:, 0], n, exponents)
+    there = np.moveaxis(valid.reshape(shape), axis, 0).reshape(channels, pixels)
+    q = read_residual(parts[3], channels, there)
+    off = q.astype(np.float64) * lengths(y)
+    x_hat = scale * (y + off)
+    return np.ascontiguousarray(np.moveaxis(x_hat.reshape(channels, *others), 0, axis)).reshape(stream.frames)
+
+
 # ---- stream.md: static fields ---------------------------------------------------------------------------------------
 
 
@@ -1410,7 +1586,7 @@ def check_header(stream: Stream) -> None:
     allowed = {"payload"}
     if stream.path != "raw":
         allowed |= {"mask"}
-    if stream.path in ("classical", "neural", "latent"):
+    if stream.path in ("classical", "neural", "latent", "spectral"):
         require(math.prod(stream.shape) > 0, "an array without elements is constant")
         allowed |= {"residual"} if stream.path == "latent" else {"exceptions"}
     if stream.path in ("neural", "latent"):
@@ -1441,6 +1617,9 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
         values = np.full(shape, np.frombuffer(payload, dtype.newbyteorder("<")).astype(dtype)[0])
     elif stream.path == "latent":
         values = latent(stream, dtype, list(models))
+    elif stream.path == "spectral":
+        values = spectral(stream, mask.classes == 0 if mask else np.ones(shape, bool)).astype(dtype)
+        keep_limits(values, stream.limits)
     else:
         step, snap = step_and_snap(stream)
         if stream.path == "classical":
@@ -1452,8 +1631,8 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
             statics = [np.clip(np.rint(part), -LIMIT, LIMIT).astype(np.int64) for part in wide]
             fine = neural(stream, valid, find_model(stream.model, folders), rules, statics)
         values = to_values(stream, fine, dtype)
-        if "exceptions" in stream.sections:
-            correct(values, stream.sections["exceptions"])
+    if "exceptions" in stream.sections:
+        correct(values, stream.sections["exceptions"])
     if mask:
         mask.restore(values)
     return values
@@ -1462,7 +1641,7 @@ def decode_frames(stream: Stream, dtype: np.dtype[Any], models: Iterable[str | P
 def latent(stream: Stream, dtype: np.dtype[Any], folders: list[str | Path]) -> NDArray[Any]:
     """Latent path: a field in integers, what static fields explain, residual, dtype and limits."""
     if stream.codec != 2:
-        raise OtherCodec("adiabat.vq")
+        raise OtherCodec({3: "adiabat.vq", 4: "adiabat.hvae"}[stream.codec])
     centre, scale = stream.parameters
     model = find_model(stream.model, folders, "hyperprior")
     integers = hyperprior(stream.sections["payload"], stream.frames, bool(stream.flags & 2), model)
@@ -1502,7 +1681,7 @@ def decode(data: bytes, models: Iterable[str | Path] = ()) -> NDArray[Any]:
     ------
     Truncated, Corrupt, UnsupportedVersion, ModelNotFound, ModelMismatch
     OtherCodec
-        For a stream of adiabat.vq.
+        For a stream of adiabat.vq or adiabat.hvae.
     """
     stream = parse(data)
     check_header(stream)

@@ -17,6 +17,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import test_spectral
 from checks import bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 SPEC, MODELS = ROOT / "spec", ROOT / "codec" / "models"
 FOLDERS = [MODELS, SPEC / "vectors" / "models"]  # of models, and of static fields
 VALID = sorted(path for path in (SPEC / "vectors" / "valid").glob("*") if path.is_dir())
-OUTGROWN = {"version", "version-3"}  # what readers of version 1, or 2, said of later ones: spec/README.md, "Errata"
+OUTGROWN = {"version", "version-3", "version-4"}  # what readers of version 1, 2 or 3 said of later ones: spec/README.md
 INVALID = sorted(p for p in (SPEC / "vectors" / "invalid").glob("*") if p.is_dir() and p.name not in OUTGROWN)
 ERRORS = {
     "Truncated": errors.TruncatedStreamError,
@@ -158,6 +159,21 @@ def test_vectors_of_version_3_cover_what_the_latent_path_has():
     assert any(about["valid_range"] != [None, None] for about in told)
 
 
+def test_vectors_of_version_4_cover_what_the_spectral_path_has():
+    folders = [folder for folder in VALID if json.loads((folder / "about.json").read_text())["version"] == 4]
+    told = [json.loads((folder / "about.json").read_text()) for folder in folders]
+    assert {about["path"] for about in told} == {"spectral"}
+    assert {about["dtype"] for about in told} >= {"<f2", "<f4", ">f4", "<f8", ">f8"}
+    assert {name for about in told for name in about["sections"]} == {"mask", "payload", "exceptions"}
+    assert {about["order"] for about in told} == {"C", "F"}
+    assert any(about["valid_range"] != [None, None] for about in told)
+    parts = [make.Spectral.of((folder / "stream.bin").read_bytes()) for folder in folders]
+    assert {part.head[0] for part in parts} == {0, 1, 2}
+    assert {part.head[1] > 0 for part in parts} == {True, False}
+    assert {len(part.residual[3]) > 0 for part in parts} == {True, False}
+    assert {len(part.residual[4]) > 0 for part in parts} == {True, False}
+
+
 def plans():
     """Names of the neural vectors of version 2."""
     told = [(folder.name, json.loads((folder / "about.json").read_text())) for folder in VALID]
@@ -257,9 +273,10 @@ def test_any_bounds_along_an_axis_decode_the_same(pair):
 
 
 def test_outgrown_vectors():
-    one, other = ((SPEC / "vectors" / "invalid" / name / "stream.bin").read_bytes() for name in sorted(OUTGROWN))
+    one, *others = ((SPEC / "vectors" / "invalid" / name / "stream.bin").read_bytes() for name in sorted(OUTGROWN))
     assert decode_both(one).tolist() == [[0] * 3] * 2
-    refused_by_both(other)  # the constant path in version 3
+    for other in others:  # the constant path in version 3, the latent one of codec 2 in version 4
+        refused_by_both(other)
 
 
 @settings(quick, max_examples=max(10, EXAMPLES // 3))
@@ -269,6 +286,15 @@ def test_any_array_decodes_the_same_by_the_neural_path(array, bound, wrap):
         layout = Layout.of(array)
         chunk = Chunk(layout.frames(array), layout, Bound.parse(bound), wrap=wrap)
         decode_both(chunk.neural(find_model())[0].write())
+
+
+@settings(quick, max_examples=max(10, EXAMPLES // 3))
+@given(test_spectral.cases())
+def test_any_spectra_decode_the_same(case):
+    array, sigma, times, axis = case
+    data = test_spectral.coded(array, sigma, times, axis=axis)
+    if data is not None:
+        decode_both(data)
 
 
 def test_several_groups_of_frames():

@@ -12,9 +12,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from adiabat.codec import Hyperprior, Pyramid
+from adiabat.codec import HVAE, Hyperprior, Pyramid
 from adiabat.codec.vq import VQ
-from adiabat.codec.zarr_plugin import HyperpriorCodec, PyramidCodec, VQCodec
+from adiabat.codec.zarr_plugin import HVAECodec, HyperpriorCodec, PyramidCodec, VQCodec
 
 SPEC = Path(__file__).parents[1] / "spec"
 NUMCODECS = json.loads((SPEC / "schemas" / "numcodecs.json").read_text())
@@ -23,7 +23,7 @@ CONFIGURATION = ZARR["properties"]["configuration"]
 LATENT_NUMCODECS = json.loads((SPEC / "schemas" / "latent_numcodecs.json").read_text())
 LATENT_ZARR = json.loads((SPEC / "schemas" / "latent_zarr_v3.json").read_text())
 LATENT_CONFIGURATION = LATENT_ZARR["properties"]["configuration"]
-LATENT = [(Hyperprior, HyperpriorCodec), (VQ, VQCodec)]
+LATENT = [(Hyperprior, HyperpriorCodec), (VQ, VQCodec), (HVAE, HVAECodec)]
 LOCAL = {"threads"}  # changes speed only, so it is never written
 
 GOOD = [
@@ -36,6 +36,9 @@ GOOD = [
     {"bound": {"abs": 0.1}, "tune": "rmse"},
     {"bound": "lossless", "tune": "bytes", "static": []},
     {"bound": {"abs": [0.1]}, "static": ["0123456789abcdef" * 4] * 4},
+    {"bound": {"noise": 0.25}},
+    {"bound": {"noise": 1}, "channels": -1},
+    {"bound": {"rel": 0.1}, "channels": 0},
 ]
 BAD = [
     {},
@@ -45,7 +48,12 @@ BAD = [
     {"bound": {"rel": "0.1"}},
     {"bound": {"abs": 0.1, "rel": 0.1}},
     {"bound": {}},
-    {"bound": {"noise": 1}},
+    {"bound": {"noise": 0}},
+    {"bound": {"noise": [1, 2]}},
+    {"bound": {"noise": 1, "axis": 0}},
+    {"bound": "lossless", "channels": 0.5},
+    {"bound": "lossless", "channels": "wavelength"},
+    {"bound": "lossless", "channels": True},
     {"bound": {"abs": []}},
     {"bound": {"abs": [0.1, 0]}},
     {"bound": {"abs": [[0.1]]}},
@@ -75,7 +83,7 @@ LATENT_GOOD = [
     {"target": {"rmse": 0.1}},
     {"target": {"ratio": 300}, "wrap": True, "valid_range": [0, None], "fill_value": -9999.0, "model": "hyperprior"},
     {"target": {"ratio": 1.5}, "bound": {"abs": 2}},
-    *[options for options in GOOD if "tune" not in options],
+    *[options for options in GOOD if not {"tune", "channels"} & set(options)],
 ]
 LATENT_BAD = [
     {},
@@ -140,7 +148,7 @@ def test_latent_codecs_have_the_options_of_their_schema(codec, zarr):
     options = set(inspect.signature(codec).parameters) - LOCAL
     assert options == set(inspect.signature(zarr).parameters) - LOCAL
     assert options == set(LATENT_CONFIGURATION["properties"])
-    assert prose_of("adiabat.hyperprior, adiabat.vq") == (options, set())
+    assert prose_of("adiabat.hyperprior, adiabat.vq, adiabat.hvae") == (options, set())
     assert zarr.name == codec.codec_id
 
 

@@ -124,7 +124,7 @@ def test_forged_headers_are_refused(at, byte):
 
 def test_newer_versions_are_refused_with_advice():
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
-        Stream.read(forge(CONSTANT.write(), 4, 4))
+        Stream.read(forge(CONSTANT.write(), 4, 5))
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
         Stream.read(forge(CONSTANT.write(), 4, 0))
 
@@ -164,6 +164,26 @@ def test_section_static_is_of_the_neural_path():
         dataclasses.replace(stream, version=1)
 
 
+SPECTRAL = Stream("spectral", "<f4", (2, 3), bound=("noise", 0.5), domain=("spectral",), sections={"payload": b"\1\2"})
+
+
+def test_exact_bytes_of_spectra():
+    """Path 5, bound 5 and its size, domain 7."""
+    assert SPECTRAL.write() == sealed("41444254 04 01 19 05 00 02 02 02 03 05 000000000000e03f 07 01 05 02 0102")
+    assert Stream.read(SPECTRAL.write()) == SPECTRAL
+    assert describe(SPECTRAL.write())["bound"] == {"noise": 0.5}
+
+
+def test_versions_are_those_of_paths_and_codecs():
+    latent = {"dtype": "f4", "shape": (2,), "bound": ("unbounded", 0.0), "domain": ("latent", 0.0, 1.0)}
+    latent |= {"model": bytes(8), "sections": {"payload": b""}}
+    versions = [Stream("latent", codec=f"adiabat.{codec}", **latent).version for codec in ("hyperprior", "vq", "hvae")]
+    assert [CONSTANT.version, SPECTRAL.version, *versions] == [2, 4, 3, 3, 4]
+    for data, version in ((SPECTRAL.write(), 3), (Stream("latent", codec="adiabat.hvae", **latent).write(), 3)):
+        with pytest.raises(CorruptStreamError):
+            Stream.read(forge(data, 4, version))
+
+
 def test_foreign_bytes_and_trailing_bytes():
     with pytest.raises(CorruptStreamError, match="starts with"):
         Stream.read(b"\x89HDF\r\n\x1a\n")
@@ -200,6 +220,14 @@ def test_a_huge_announcement_allocates_nothing(shape, path):
         {"valid_range": (1.0, 0.0)},
         {"version": 0},
         {"version": 3},
+        {"version": 4},
+        {"bound": ("noise", 1.0)},
+        {"domain": ("spectral",)},
+        {"path": "spectral", "domain": ("spectral",)},
+        {"path": "spectral", "bound": ("noise", 1.0)},
+        {"path": "spectral", "domain": ("spectral",), "bound": ("noise", 1.0), "codec": "adiabat.hvae"},
+        {"path": "spectral", "domain": ("spectral",), "bound": ("noise", 1.0), "version": 3},
+        {"path": "spectral", "domain": ("spectral",), "bound": ("noise", 1.0), "shape": (0, 2)},
         {"bound": ("profile", 0)},
         {"sections": {"payload": b"", "bounds": b""}},
         {"sections": {}},
