@@ -21,6 +21,7 @@ COUNTS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64)  #
 COARSENESS = (0.5, 0.7, 1.0, 1.4, 2.0)  # of coefficients: multiples of where a step costs in residuals what it saves
 SAMPLE_PIXELS, SAMPLE_CHANNELS = 8192, 64
 COVARIANCE_PIXELS = 32768
+SHARED = 16  # histograms that channels of like spread share, in a sample
 SPARE, POWER_ROUNDS = 8, 4  # directions beyond those wanted, and how often they are turned towards the leading ones
 FILLING_RANKS = (4, 8, 16)  # by how many components what is missing is filled, round by round
 FAR = 8.0  # root mean squares of its channel: what lies farther off is no part of the spectra
@@ -163,6 +164,7 @@ def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengt
     left = np.nan_to_num(part - spectra[:, chosen].T @ c[:, some])
     degrees = max(0.05, 1 - len(c) * (1 / channels + 1 / pixels))  # those that the components took are no noise
     noise = float(np.mean(left**2)) / degrees + ROUNDING
+    values = channels * pixels * float(np.isfinite(z).mean())
     best = (np.inf, 0, 1.0)
     for coarseness in COARSENESS:
         step = coarseness * np.sqrt(12 * noise)
@@ -174,7 +176,8 @@ def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengt
         for count in (count for count in COUNTS if count <= len(c)):
             left -= spectra[before:count, chosen].T @ (n[before:count] * step)
             before = count
-            bits = _symbol_bits(left / steps) * channels * pixels
+            rounded = np.log2(1 + count / pixels) / 2  # what rounding the spectra adds to each value
+            bits = (_symbol_bits(left / steps) + rounded) * values
             bits += sum(own[:count]) + float(spectrum[:count].sum()) * channels
             best = min(best, (bits, count, coarseness))
     return best[1], best[2], noise
@@ -189,8 +192,13 @@ def _field_bits(n: Floats, columns: int) -> float:
 
 
 def _symbol_bits(left: Floats) -> float:
-    """Bits a value of residuals in steps of one, each channel under its own histogram; missing ones are left out."""
-    return float(np.mean([_entropy(np.rint(row[np.isfinite(row)])) for row in left]))
+    """Bits a value of residuals in steps of one, under histograms that channels of like spread share."""
+    symbols = np.rint(left)
+    there = np.isfinite(symbols)
+    spread = np.where(there, np.abs(symbols), 0.0).sum(1) / np.maximum(there.sum(1), 1)
+    classes = np.array_split(np.argsort(spread, kind="stable"), min(SHARED, len(left)))
+    bits = sum(_entropy(symbols[rows][there[rows]]) * int(there[rows].sum()) for rows in classes)
+    return bits / max(1, int(there.sum()))
 
 
 def _entropy(symbols: Floats) -> float:

@@ -147,7 +147,7 @@ def _envelope(light: Floats, wanted: Floats) -> Floats:
         scale = np.sqrt((chosen**2).mean(1)) + 1e-300
         found = np.linalg.lstsq((chosen / scale[:, None]).T, np.ones_like(light), rcond=1e-9)[0] / scale
         error = float(np.mean((found @ chosen - 1) ** 2))
-        if (found >= 0).all() and error < 0.98 * best:  # a further term must earn its place
+        if (found >= 0).all() and error < 0.98 * best - 1e-6:  # a further term must earn its place
             best, terms = error, np.zeros(3)
             terms[list(some)] = found
     room = 1 / np.maximum(terms @ powers, 1e-300)
