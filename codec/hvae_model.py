@@ -6,7 +6,6 @@ Used by `hvae`. Spec: spec/hvae.md, section 4. The graphs are float: `g_a` decid
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError
-from adiabat.codec.header import MODEL_BYTES
+from adiabat.codec.float_graph import Graph, refuse_references, runner, session
 from adiabat.codec.hvae_prior import Prior
-from adiabat.codec.hvae_transform import SIDE, TILE, Graph, Normalisation
+from adiabat.codec.hvae_transform import SIDE, TILE, Normalisation
 from adiabat.codec.integer_net import Layer
-from adiabat.codec.package import BROKEN, Package, broken, find_package, unpack
-from adiabat.codec.vq_model import runner
+from adiabat.codec.package import BROKEN, Package, Shelf, broken, expect, unpack
 
 __all__ = ["DEFAULT", "HVAEModel", "find_hvae", "load"]
 
 KIND = "hvae"
 FORMAT = 1
 DEFAULT = "hvae"  # the shipped package
-SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits
 GRAPHS = ("g_a.onnx", "g_s.onnx")
 
 
@@ -75,16 +72,7 @@ class HVAEModel:
         return self._graph(GRAPHS[1], threads or 1)
 
     def _graph(self, name: str, threads: int) -> Graph:
-        """One session for each process and number of threads: sessions survive neither pickling nor forking."""
-        key = os.getpid(), threads, self.sha256, name
-        with _lock:
-            if key not in _sessions:
-                _sessions[key] = runner(self.graphs[name], threads=threads)
-            return _sessions[key]
-
-
-_sessions: dict[tuple[int, int, str, str], Graph] = {}
-_lock = threading.Lock()
+        return session((self.sha256, name), self.graphs[name], threads)
 
 
 def load(data: bytes) -> HVAEModel:
@@ -99,14 +87,11 @@ def load(data: bytes) -> HVAEModel:
 
 
 def _from_package(package: Package) -> HVAEModel:
-    if package.kind != KIND or package.manifest.get("format") != FORMAT:
-        said = package.manifest.get("format")
-        raise ModelMismatchError(f"expected a model of kind {KIND}, format {FORMAT}, got {package.kind}, format {said}")
+    expect(package, KIND, FORMAT)
     try:
         graphs = {name: package.parts[name] for name in GRAPHS}
         nets = package.parts["prior/net.onnx"], package.parts["prior/net-float.onnx"]
-        if any(b"location" in graph for graph in (*graphs.values(), *nets)):  # ONNX's key for files of its own
-            raise ValueError("a graph refers to other files")
+        refuse_references((*graphs.values(), *nets))
         manifest, mean_spread = package.manifest, package.array("normalisation.npy", np.float32, 2)
         if len(mean_spread) != 2:
             raise ValueError(f"normalisation.npy: expected 2 rows, got {len(mean_spread)}")
@@ -135,7 +120,7 @@ def check_graphs(model: HVAEModel) -> None:
             raise ModelMismatchError(f"{name}: expected outputs {expected}, got {got}")
 
 
-_loaded: dict[str, HVAEModel] = {}
+_shelf = Shelf(KIND, _from_package)
 
 
 def find_hvae(name: str | os.PathLike[str] | None = None) -> HVAEModel:
@@ -145,15 +130,4 @@ def find_hvae(name: str | os.PathLike[str] | None = None) -> HVAEModel:
     ------
     ModelNotFoundError, ModelMismatchError
     """
-    wanted = DEFAULT if name is None else os.fspath(name)
-    with _lock:
-        if wanted in _loaded:
-            return _loaded[wanted]
-    package = find_package(wanted, KIND)
-    with _lock:
-        model = _loaded.get(package.sha256)
-    model = _from_package(package) if model is None else model
-    with _lock:
-        for known in (model.sha256, model.sha256[:SHORT]):  # streams name it by its beginning
-            model = _loaded.setdefault(known, model)
-    return model
+    return _shelf.find(name)

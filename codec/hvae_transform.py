@@ -9,12 +9,13 @@ decides a symbol of a decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.float_graph import Graph
 from adiabat.codec.holes import fill_holes
 
 __all__ = ["BLOCK", "TILE", "Normalisation", "analyse", "images_of", "latent_size", "synthesise", "tiles"]
@@ -25,7 +26,6 @@ SIDE = TILE // BLOCK
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-Graph = Callable[..., Floats]  # (tiles, channels, rows, columns) -> the same
 
 
 @dataclass(frozen=True)

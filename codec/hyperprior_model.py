@@ -7,7 +7,6 @@ A package of kind "hyperprior" (`package`; spec/model.md): for each network its 
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from adiabat.codec import entropy
 from adiabat.codec.entropy import Tables
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
-from adiabat.codec.package import BROKEN, Package, broken, find_package, unpack
+from adiabat.codec.package import BROKEN, Package, Shelf, broken, unpack
 from adiabat.codec.subband import INPUTS
 
 KIND = "hyperprior"
@@ -85,19 +84,6 @@ def load(data: bytes) -> HyperpriorModel:
     return _read(unpack(data))
 
 
-_loaded: dict[str, HyperpriorModel] = {}
-_lock = threading.Lock()
-
-
-def find_hyperprior(name: str | os.PathLike[str] | None = None) -> HyperpriorModel:
-    """The model of this name, as `package.find_package` takes it; the shipped one by default."""
-    package = find_package(KIND if name is None else name, KIND)
-    with _lock:
-        if package.sha256 not in _loaded:
-            _loaded[package.sha256] = _read(package)
-        return _loaded[package.sha256]
-
-
 def _read(package: Package) -> HyperpriorModel:
     try:
         if package.kind != KIND or package.manifest.get("format") != FORMAT:
@@ -128,3 +114,11 @@ def _net(name: str, package: Package, shifts: list[int]) -> Net:
     if any(b"location" in graph for graph in graphs):  # the key under which ONNX names files of its own
         raise ValueError(f"{name}/net.onnx refers to other files")
     return Net(f"{package.sha256}/{name}", layers, *graphs)
+
+
+_shelf = Shelf(KIND, _read)
+
+
+def find_hyperprior(name: str | os.PathLike[str] | None = None) -> HyperpriorModel:
+    """The model of this name, as `package.find_package` takes it; the shipped one by default."""
+    return _shelf.find(name)

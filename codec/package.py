@@ -14,15 +14,17 @@ import os
 import threading
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
+from adiabat.codec.header import MODEL_BYTES
 
 SUFFIX = ".zip"
 STORE_FOLDER = ".adiabat"  # of a store, for models and static fields that its readers need
@@ -68,6 +70,8 @@ class Package:
 
 
 # What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
+SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits of a hash that a stream keeps
+Model = TypeVar("Model")
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -172,6 +176,47 @@ def find_package(name: str | os.PathLike[str], kind: str) -> Package:
     if package.kind != kind:
         raise ModelMismatchError(f"expected a model of kind {kind}, got {package.kind} in {wanted}")
     return package
+
+
+class Shelf(Generic[Model]):
+    """Models of one kind that this process has read, by their hashes; streams name them by the beginning of theirs.
+
+    Parameters
+    ----------
+    kind : str
+        Also the id of the shipped package.
+    read : callable
+        Makes a model of a package.
+    """
+
+    def __init__(self, kind: str, read: Callable[[Package], Model]) -> None:
+        self._kind, self._read = kind, read
+        self._models: dict[str, Model] = {}
+        self._lock = threading.Lock()
+
+    def find(self, name: str | os.PathLike[str] | None = None) -> Model:
+        """The model of this name, hash or path; the shipped one if None. ModelNotFoundError, ModelMismatchError."""
+        wanted = self._kind if name is None else os.fspath(name)
+        with self._lock:
+            if wanted in self._models:
+                return self._models[wanted]
+        package = find_package(wanted, self._kind)  # a name or a file may be another the next time
+        with self._lock:
+            model = self._models.get(package.sha256)
+        model = self._read(package) if model is None else model
+        with self._lock:
+            for known in (package.sha256, package.sha256[:SHORT]):
+                model = self._models.setdefault(known, model)
+        return model
+
+
+def expect(package: Package, kind: str, version: int) -> None:
+    """ModelMismatchError for a package of another kind or format."""
+    said = package.manifest.get("format")
+    if package.kind != kind or said != version:
+        raise ModelMismatchError(
+            f"expected a model of kind {kind}, format {version}, got {package.kind}, format {said}"
+        )
 
 
 def find(wanted: str) -> bytes:

@@ -249,14 +249,17 @@ class Chunk:
         """Make values of what a decoder will give, and check them."""
         sections = {**self._common, **coded}
         values = values_of(self.domain, decoded, self.field.dtype, sections, self.valid_range)
-        outside = self.noise.outside(self.field, values) if self.noise else None
-        if outside is None:
-            outside = violations(self.field, values, self.valid, self.kept)
         stream, exact = self.checked(
-            path, sections, values, outside, self.kept.stated(), domain=self.domain.parameters(), model=model,
-            wrap=self.wraps if path == "neural" else False,
+            path, sections, values, self.outside(values, self.kept), self.kept.stated(),
+            domain=self.domain.parameters(), model=model, wrap=self.wraps if path == "neural" else False,
         )  # fmt: skip
         return stream, exact and not isinstance(self.domain, OrderedDomain)
+
+    def outside(self, values: NDArray[np.floating], bound: Bound) -> NDArray[np.bool_]:
+        """Where decoded values are not within the bound, or within their noise where that was asked for."""
+        if self.noise is not None:
+            return self.noise.outside(self.field, values)
+        return violations(self.field, values, self.valid, bound)
 
     def checked(
         self,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.bound import violations
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.mask import Special
 from adiabat.codec.octets import Reader
@@ -38,10 +37,7 @@ def encode_chunk(chunk: Chunk) -> tuple[Stream, bool] | None:
         return None
     payload, x_hat = coded
     values = finished(spectra.restore(x_hat), field.shape, field.dtype, chunk.valid_range)
-    if chunk.noise is not None:
-        outside, asked = chunk.noise.outside(field, values), chunk.noise.times
-    else:
-        outside, asked = violations(field, values, chunk.valid, chunk.bound), 1.0
+    outside, asked = chunk.outside(values, chunk.bound), 1.0 if chunk.noise is None else chunk.noise.times
     sections = {"payload": bytes([axis]) + payload}
     return chunk.checked("spectral", sections, values, outside, ("noise", asked), domain=("spectral",))
 

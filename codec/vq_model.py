@@ -6,29 +6,23 @@ Used by `vq`. Spec: spec/vq.md, section 5. The graphs are float: `g_a` decides a
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError
-from adiabat.codec.header import MODEL_BYTES
-from adiabat.codec.integer_net import open_session
-from adiabat.codec.package import BROKEN, Package, broken, find_package, unpack
+from adiabat.codec.float_graph import Graph, refuse_references, runner, session
+from adiabat.codec.package import BROKEN, Package, Shelf, broken, expect, unpack
 from adiabat.codec.vq_contexts import Prior
-from adiabat.codec.vq_transform import BANDS, HALO, KINDS, Graph
+from adiabat.codec.vq_transform import BANDS, HALO, KINDS
 
 __all__ = ["DEFAULT", "VQModel", "find_vq_model", "load"]
 
 KIND = "vq"
 FORMAT = 1
 DEFAULT = "vq"  # the shipped package that encodes where none is named
-SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits
 GRAPHS = tuple(f"{name}_{kind}.onnx" for name in ("g_a", "g_s") for kind in range(KINDS))
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,45 +54,7 @@ class VQModel:
         return [self._graph(f"g_s_{kind}.onnx", threads) for kind in range(KINDS)]
 
     def _graph(self, name: str, threads: int | None) -> Graph:
-        return _session((self.sha256, name), self.graphs[name], threads or 1)
-
-
-_sessions: dict[tuple[int, int, tuple[str, str]], Graph] = {}
-_lock = threading.Lock()
-
-
-def _session(key: tuple[str, str], graph: bytes, threads: int) -> Graph:
-    """One session for each process and number of threads: sessions survive neither pickling nor forking."""
-    whole = (os.getpid(), threads, key)
-    with _lock:
-        if whole not in _sessions:
-            _sessions[whole] = runner(graph, threads=threads)
-        return _sessions[whole]
-
-
-def runner(graph: bytes, *, threads: int = 1, optimise: bool = True) -> Graph:
-    """Run a graph with onnxruntime on the CPU.
-
-    Raises
-    ------
-    ImportError
-        If onnxruntime is not installed.
-    ModelMismatchError
-        If it is no graph that onnxruntime can run.
-    """
-    try:
-        session = open_session(graph, threads=threads, optimise=optimise)
-    except ImportError:
-        raise
-    except Exception as error:  # onnxruntime's own errors have no common base but this
-        raise ModelMismatchError(f"the model's graph does not run: {str(error).partition(chr(10))[0]}") from error
-    names = [each.name for each in session.get_inputs()]
-
-    def run(*inputs: Floats) -> Floats:
-        (outputs,) = session.run(None, dict(zip(names, inputs, strict=True)))
-        return np.asarray(outputs)
-
-    return run
+        return session((self.sha256, name), self.graphs[name], threads or 1)
 
 
 def load(data: bytes) -> VQModel:
@@ -113,13 +69,10 @@ def load(data: bytes) -> VQModel:
 
 
 def _from_package(package: Package) -> VQModel:
-    if package.kind != KIND or package.manifest.get("format") != FORMAT:
-        said = package.manifest.get("format")
-        raise ModelMismatchError(f"expected a model of kind {KIND}, format {FORMAT}, got {package.kind}, format {said}")
+    expect(package, KIND, FORMAT)
     try:
         graphs = {name: package.parts[name] for name in GRAPHS}
-        if any(b"location" in graph for graph in graphs.values()):  # the key under which ONNX names files of its own
-            raise ValueError("a graph refers to other files")
+        refuse_references(graphs.values())
         prior = Prior(
             package.array("codebooks.npy", np.int32, 3),
             package.array("weights.npy", np.int16, 3),
@@ -146,7 +99,7 @@ def check_graphs(model: VQModel) -> None:
             raise ModelMismatchError(f"{name}: expected outputs {expected}, got {got}")
 
 
-_loaded: dict[str, VQModel] = {}
+_shelf = Shelf(KIND, _from_package)
 
 
 def find_vq_model(name: str | os.PathLike[str] | None = None) -> VQModel:
@@ -156,12 +109,4 @@ def find_vq_model(name: str | os.PathLike[str] | None = None) -> VQModel:
     ------
     ModelNotFoundError, ModelMismatchError
     """
-    wanted = DEFAULT if name is None else os.fspath(name)
-    with _lock:
-        if wanted in _loaded:
-            return _loaded[wanted]
-    model = _from_package(find_package(wanted, KIND))
-    with _lock:
-        for known in (model.sha256, model.sha256[:SHORT]):  # streams name it by its beginning
-            model = _loaded.setdefault(known, model)
-    return model
+    return _shelf.find(name)

@@ -10,10 +10,12 @@ decides a symbol of a decoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from adiabat.codec.float_graph import Graph
 
 __all__ = ["HALO", "KINDS", "analyse", "band_ends", "fold", "kind_of", "level_shapes", "synthesise"]
 
@@ -26,7 +28,6 @@ SMOOTH: Ends = (WHOLE, HALF)
 DETAIL: Ends = (HALF, WHOLE)
 
 Floats = NDArray[np.float32]
-Graph = Callable[..., Floats]  # array (frames, channels, rows, columns), perhaps a gain -> the same
 
 
 def kind_of(level: int) -> int:

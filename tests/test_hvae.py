@@ -16,8 +16,8 @@ pytest.importorskip("onnxruntime")
 
 from hvae_models import CHANNELS, LATENTS, model, package, spectra
 
+from adiabat.codec import float_graph, hvae_model, hvae_prior, hvae_transform
 from adiabat.codec import hvae as hvae_codec
-from adiabat.codec import hvae_model, hvae_prior, hvae_transform
 from adiabat.codec.description import describe
 from adiabat.codec.errors import AdiabatError, CorruptStreamError, ModelMismatchError, ModelNotFoundError
 from adiabat.codec.hvae import HVAE
@@ -245,7 +245,7 @@ def test_same_latents_and_nearly_same_values_whatever_runs_the_networks(stream, 
     graphs = {}
 
     def plain(self, name, threads):
-        graphs[name] = hvae_model.runner(self.graphs[name], optimise=False)
+        graphs[name] = float_graph.runner(self.graphs[name], optimise=False)
         return graphs[name]
 
     monkeypatch.setattr(hvae_model.HVAEModel, "_graph", plain)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checks import bits, check_bit_flips, check_config, check_every_truncation, check_round_trip
 
-from adiabat.codec import vq_choice, vq_contexts, vq_field, vq_model, vq_prior, vq_transform
+from adiabat.codec import float_graph, vq_choice, vq_contexts, vq_field, vq_model, vq_prior, vq_transform
 from adiabat.codec.description import describe
 from adiabat.codec.errors import AdiabatError, CorruptStreamError, ModelMismatchError, ModelNotFoundError
 from adiabat.codec.stream import Stream
@@ -228,9 +228,9 @@ def test_same_symbols_and_nearly_same_values_over_threads_and_optimisation(field
     seen = []
     real = vq_field.read_indices
     monkeypatch.setattr(vq_field, "read_indices", lambda *a, **k: seen.append(real(*a, **k)) or seen[-1])
-    monkeypatch.setattr(vq_model, "_session", lambda key, graph, threads: vq_model.runner(graph, optimise=False))
+    monkeypatch.setattr(vq_model, "session", lambda key, graph, threads: float_graph.runner(graph, optimise=False))
     decoded.append(VQ(target={"ratio": 60}).decode(stream))
-    plain = [vq_model.runner(model.graphs[f"g_s_{kind}.onnx"], optimise=True) for kind in range(vq_transform.KINDS)]
+    plain = [float_graph.runner(model.graphs[f"g_s_{kind}.onnx"], optimise=True) for kind in range(vq_transform.KINDS)]
     assert len(plain) == len(seen) + 2
     monkeypatch.undo()
     monkeypatch.setattr(vq_field, "read_indices", lambda *a, **k: seen.append(real(*a, **k)) or seen[-1])

@@ -10,36 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from adiabat.codec.float_graph import runner
 from adiabat.codec.hvae_model import FORMAT, KIND
 from adiabat.codec.hvae_prior import Prior
 from adiabat.codec.hvae_transform import SIDE, TILE, Normalisation
-from adiabat.codec.vq_model import runner
 from adiabat.training.export import integer_parts, manifest, npy, zipped
 from adiabat.training.hvae import HEADS, HVAE, Attention, Decoder, Encoder, ResBlock
 from adiabat.training.hvae_config import GROUPS, HALVINGS
+from adiabat.training.onnx_graph import OnnxGraph
 
 __all__ = ["decoder_graph", "encoder_graph", "halved", "package"]
 
 AGREE = 2e-3  # of a normalised value, between torch and ONNX
 
 
-class _Graph:
-    """An ONNX graph in the making; weights are stored as float16 and cast."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, array: NDArray[Any]) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+class _Graph(OnnxGraph):
+    """The layers of `g_a` and `g_s`; weights are stored as float16 and cast."""
 
     def weight(self, tensor: Tensor, shape: tuple[int, ...] | None = None) -> str:
         array = tensor.detach().cpu().numpy().astype(np.float16)
@@ -51,7 +42,7 @@ class _Graph:
         return name
 
     def scalar(self, number: float) -> str:
-        return self.constant(np.array(number, np.float32))
+        return self.constant(np.array([number], np.float32))
 
     def reshape(self, x: str, *shape: int) -> str:
         return self.add("Reshape", [x, self.constant(np.array(shape, np.int64))])
@@ -104,16 +95,7 @@ class _Graph:
 
     def finish(self, shape: tuple[int, ...], out: tuple[int, ...]) -> bytes:
         """A checked model of input "x" to output "y"."""
-        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tiles", *size])
-                 for name, size in (("x", shape), ("y", out))]  # fmt: skip
-        model = helper.make_model(
-            helper.make_graph(self.nodes, "hvae", infos[:1], infos[1:], self.constants),
-            opset_imports=[helper.make_opsetid("", 17)],
-            ir_version=9,
-            producer_name="adiabat",
-        )
-        onnx.checker.check_model(model)
-        return bytes(model.SerializeToString(deterministic=True))
+        return self.model("hvae", [("x", ["tiles", *shape])], ("y", ["tiles", *out]))
 
 
 def encoder_graph(encoder: Encoder) -> bytes:

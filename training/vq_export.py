@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.float_graph import Graph, runner
 from adiabat.codec.models import find_model
 from adiabat.codec.package import unpack
 from adiabat.codec.vq_choice import write_details
@@ -34,8 +35,8 @@ from adiabat.codec.vq_contexts import (
     Prior,
     bends,
 )
-from adiabat.codec.vq_model import FORMAT, KIND, load, runner
-from adiabat.codec.vq_transform import KINDS, Graph, analyse
+from adiabat.codec.vq_model import FORMAT, KIND, load
+from adiabat.codec.vq_transform import KINDS, analyse
 from adiabat.training.export import zipped
 from adiabat.training.stream_data import Crops
 from adiabat.training.vq import VQVAE

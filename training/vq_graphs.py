@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from adiabat.codec.vq_model import runner
+from adiabat.codec.float_graph import runner
 from adiabat.codec.vq_transform import BANDS, HALO
 from adiabat.training.layers import (
     CONVOLUTIONS,
@@ -26,26 +24,13 @@ from adiabat.training.layers import (
     Correction,
     SynthesisStep,
 )
+from adiabat.training.onnx_graph import OnnxGraph
 
 AGREE = 1e-3  # steps between torch and ONNX
 
 
-class _Graph:
-    """An ONNX graph in the making."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, array: NDArray[Any]) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
-
-    def add(self, kind: str, inputs: Sequence[str], name: str = "", **attributes: Any) -> str:
-        name = name or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
+class _Graph(OnnxGraph):
+    """The layers of a step."""
 
     def crop(self, value: str, by: int) -> str:
         ends = [self.constant(np.array([end, end], np.int64)) for end in (by, -by)]
@@ -75,16 +60,7 @@ class _Graph:
 
     def finish(self, inputs: Sequence[tuple[str, list[Any]]], channels: int) -> bytes:
         """A checked model of inputs "x" and perhaps "gain" to "y"."""
-        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs]
-        out = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["frames", channels, "rows_out", "columns_out"])
-        model = helper.make_model(
-            helper.make_graph(self.nodes, "vq", infos, [out], self.constants),
-            opset_imports=[helper.make_opsetid("", 17)],
-            ir_version=9,
-            producer_name="adiabat",
-        )
-        onnx.checker.check_model(model)
-        return bytes(model.SerializeToString(deterministic=True))
+        return self.model("vq", inputs, ("y", ["frames", channels, "rows_out", "columns_out"]))
 
 
 def analysis_graph(step: AnalysisStep) -> bytes:
