@@ -2,7 +2,7 @@
 
 A package holds `manifest.json`, ONNX graphs, integers as `.npy` and frequency tables (spec/model.md); its name in a
 stream is the SHA-256 of the file, or the first bytes of it. Packages are looked for, in this order, in the folders of
-ADIABAT_MODELS, in the wheel (`models`) and in the user's cache, where `add` puts them.
+ADIABAT_MODELS, in the wheel (`models`), in the user's cache, where `add` puts them, and among those lent (`lending`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
 from adiabat.codec.header import MODEL_BYTES
+from adiabat.codec.lending import LENT
 
 SUFFIX = ".zip"
-STORE_FOLDER = ".adiabat"  # of a store, for models and static fields that its readers need
+STORE_FOLDER = ".adiabat"  # of a store, for static fields that its readers need
+STORE_MODELS = f"{STORE_FOLDER}/models"  # of a store, for model packages
 SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
 # Who reads a package of each kind, and so says whether it is one.
 KINDS = {
@@ -69,6 +71,7 @@ class Package:
         return np.asarray(array)
 
 
+HEX = frozenset("0123456789abcdef")
 # What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
 SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits of a hash that a stream keeps
 Model = TypeVar("Model")
@@ -224,7 +227,7 @@ def find(wanted: str) -> bytes:
     path = Path(wanted)
     if path.suffix == SUFFIX and path.is_file():
         return path.read_bytes()
-    digits = len(wanted) >= 8 and all(digit in "0123456789abcdef" for digit in wanted)
+    digits = len(wanted) >= 8 and all(digit in HEX for digit in wanted)
     for path in packages():
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
@@ -232,6 +235,9 @@ def find(wanted: str) -> bytes:
             return data
         if path.stem == wanted:
             raise ModelMismatchError(f"expected {path} to hold the model of its name, got SHA-256 {digest}")
+    for digest, data in list(LENT.items()) if digits else ():
+        if digest.startswith(wanted):
+            return data
     places = ", ".join(str(folder) for folder in folders())
     raise ModelNotFoundError(
         f"model {wanted} is needed but was not found in {places}; "
@@ -267,7 +273,7 @@ def keep(name: str, data: bytes) -> Path:
 
 
 def add_store(store: str | os.PathLike[str]) -> list[Path]:
-    """Add everything that a store keeps for its readers, in its folder `.adiabat`.
+    """Add everything that a store keeps for its readers, in its folders `.adiabat` and `.adiabat/models`.
 
     Raises
     ------
@@ -276,10 +282,15 @@ def add_store(store: str | os.PathLike[str]) -> list[Path]:
     ModelMismatchError
         If a file there is not what its name says.
     """
-    folder = Path(store) / STORE_FOLDER
-    added = []
-    for path in sorted(folder.glob("*.*")):
-        if path.suffix in (SUFFIX, ".npy"):
+    from adiabat.codec import statics
+
+    folder, added = Path(store) / STORE_FOLDER, []
+    limits = {SUFFIX: SIZE_LIMIT, statics.SUFFIX: statics.SIZE_LIMIT}
+    for path in sorted([*folder.glob("*.*"), *(Path(store) / STORE_MODELS).glob("*.*")]):
+        if path.suffix in limits:
+            size = path.stat().st_size
+            if size > limits[path.suffix]:
+                raise ModelMismatchError(f"expected {path} to hold at most {limits[path.suffix]} bytes, got {size}")
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             if path.stem != digest:
                 raise ModelMismatchError(f"expected {path} to hold what its name says, got SHA-256 {digest}")

@@ -26,6 +26,7 @@ from adiabat.codec.spectral_basis import Basis
 from adiabat.codec.spectral_fields import read_fields, write_fields
 from adiabat.codec.spectral_fit import fit_basis
 from adiabat.codec.spectral_residual import ResidualReader, ResidualWriter
+from adiabat.codec.spectral_search import improved
 from adiabat.codec.spectral_steps import Steps
 
 __all__ = ["decode_spectra", "encode_spectra"]
@@ -75,6 +76,7 @@ def _encode(
         return None
     basis, n = fitted.basis, fitted.coefficients
     steps = Steps.fit(fitted.scales, limits, valid, lambda part: basis.predict(n, part))
+    n = improved(x, n, basis, steps, valid=valid, image=image)
     writer, x_hat = ResidualWriter(), np.empty(x.shape)
     for part in _parts(x.shape):
         y, s = basis.predict(n, part), steps.scale[part, None]

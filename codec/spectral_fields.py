@@ -14,7 +14,17 @@ from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, write_varint
 from adiabat.codec.spectral_residual import ResidualReader, ResidualWriter
 
-__all__ = ["LARGEST", "read_fields", "write_fields"]
+__all__ = [
+    "FRACTION",
+    "LARGEST",
+    "NEIGHBOURS",
+    "differences",
+    "fit_weights",
+    "neighbours_at",
+    "predicted",
+    "read_fields",
+    "write_fields",
+]
 
 NEIGHBOURS = 6  # west, north, north-west, north-east, two west, two north
 FRACTION = 12  # bits of a weight behind the point
@@ -44,8 +54,8 @@ def write_fields(fields: Integers) -> bytes | None:
     off = np.zeros((count, rows * columns), np.int64)  # of prediction from neighbours alone, in 2**-FRACTION
     weights, symbols = [], np.empty((count, rows * columns), np.int64)
     for i, field in enumerate(fields):
-        own = _fit(field, off[:i])
-        symbols[i] = _differences(field, own, off, i)
+        own = fit_weights(field, off[:i])
+        symbols[i] = differences(field, own, off, i)
         weights.append(own)
     if int(np.abs(symbols).max(initial=0)) > SYMBOL:
         return None
@@ -77,7 +87,7 @@ def read_fields(data: bytes, shape: tuple[int, int, int]) -> Integers:
     return fields
 
 
-def _fit(field: Integers, off: Integers) -> Integers:
+def fit_weights(field: Integers, off: Integers) -> Integers:
     """Weights of neighbours and of earlier fields, by least squares; a field of one row has none but western ones."""
     used = [0, 4] if len(field) == 1 else list(range(NEIGHBOURS))
     target = field.ravel().astype(np.float64)
@@ -103,14 +113,14 @@ def _fit(field: Integers, off: Integers) -> Integers:
 
 
 def _neighbours(field: Integers) -> Integers:
-    """The six neighbours of every place, as `_at` finds them: (neighbour, place)."""
+    """The six neighbours of every place, as `neighbours_at` finds them: (neighbour, place)."""
     out = np.empty((NEIGHBOURS, field.size), np.int64)
     _gather(field, out)
     return out
 
 
 @numba.njit(nogil=True, cache=True)
-def _at(field, r, c, near):  # type: ignore[no-untyped-def]
+def neighbours_at(field, r, c, near):  # type: ignore[no-untyped-def]
     """Neighbours of a place; one outside stands for by the nearest that is known, none at all by 0."""
     columns = field.shape[1]
     if r == 0 and c == 0:
@@ -130,12 +140,12 @@ def _gather(field, out):  # type: ignore[no-untyped-def]
     near = np.zeros(NEIGHBOURS, np.int64)
     for r in range(field.shape[0]):
         for c in range(field.shape[1]):
-            _at(field, r, c, near)
+            neighbours_at(field, r, c, near)
             out[:, r * field.shape[1] + c] = near
 
 
 @numba.njit(nogil=True, cache=True)
-def _predicted(near, weights, off, i, place):  # type: ignore[no-untyped-def]
+def predicted(near, weights, off, i, place):  # type: ignore[no-untyped-def]
     """What neighbours say, in 2**-FRACTION, and with what earlier fields add, rounded."""
     spatial = np.int64(0)
     for k in range(NEIGHBOURS):
@@ -148,15 +158,15 @@ def _predicted(near, weights, off, i, place):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def _differences(field, weights, off, i):  # type: ignore[no-untyped-def]
+def differences(field, weights, off, i):  # type: ignore[no-untyped-def]
     """Symbols of field i, and in `off` how far neighbours alone were off."""
     near = np.zeros(NEIGHBOURS, np.int64)
     symbols = np.empty(field.size, np.int64)
     for r in range(field.shape[0]):
         for c in range(field.shape[1]):
             place = r * field.shape[1] + c
-            _at(field, r, c, near)
-            spatial, guess = _predicted(near, weights, off, i, place)
+            neighbours_at(field, r, c, near)
+            spatial, guess = predicted(near, weights, off, i, place)
             symbols[place] = field[r, c] - guess
             off[i, place] = (field[r, c] << FRACTION) - spatial
     return symbols
@@ -164,13 +174,13 @@ def _differences(field, weights, off, i):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def _sums(field, weights, off, i, symbols):  # type: ignore[no-untyped-def]
-    """Undo `_differences`; False where a value leaves the range."""
+    """Undo `differences`; False where a value leaves the range."""
     near = np.zeros(NEIGHBOURS, np.int64)
     for r in range(field.shape[0]):
         for c in range(field.shape[1]):
             place = r * field.shape[1] + c
-            _at(field, r, c, near)
-            spatial, guess = _predicted(near, weights, off, i, place)
+            neighbours_at(field, r, c, near)
+            spatial, guess = predicted(near, weights, off, i, place)
             value = guess + symbols[place]
             if abs(value) >= LARGEST:
                 return False

@@ -13,11 +13,22 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_limits: list[int] = []
 
 
 def cores(threads: int | None) -> int:
     """So many threads, or one for each core this process may use."""
-    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return threads or (_limits[-1] if _limits else available())
+
+
+def available() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads(threads: int | None) -> None:
+    """Say how many threads calls of this process take that say nothing themselves: fewer, where processes work side by side."""
+    _limits[:] = [threads] if threads else []
 
 
 def workers(threads: int) -> ThreadPoolExecutor | None:

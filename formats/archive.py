@@ -1,45 +1,87 @@
-"""Write a Zarr store from a plan: temporary name, block by block, then one rename.
+"""Write a Zarr store from a plan: metadata, then block by block, then one rename.
 
-Stage: plan -> archive -> verify. xarray writes the metadata of every array (so that CF attributes,
-fill values and strings come out as any ``to_zarr`` writes them), Zarr writes the values, a few
-chunks at a time, so that memory does not grow with the file. Until the last rename nothing stands
-at the destination; what fails or is interrupted is removed.
+Stage: plan -> archive -> verify. What is asked for, what is done and what is left lie beside the destination
+(`workspace`, `journal`), so that the same command goes on after a kill; blocks are done by this process, by several or
+by a cluster (`engine`). Until the last rename nothing stands at the destination. Spec: `spec/archive.md`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
-import uuid
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 
-from adiabat.formats.chunks import blocks
+from adiabat.formats.achieved import note_achieved, sweep
+from adiabat.formats.blocks import (
+    Block,
+    InMemory,
+    Job,
+    Openable,
+    blocks_of,
+    find_files,
+    open_stored,
+    path_of,
+    read_digest,
+)
+from adiabat.formats.engine import Workers, run_blocks
 from adiabat.formats.errors import RequestError
-from adiabat.formats.healpix_axes import CELL
-from adiabat.formats.plan import HEALPIX, HEALPIX_MODELS, VariablePlan, make_plan
-from adiabat.formats.policy import Bound, is_target
-from adiabat.formats.sources.cf import PACKING, is_zarr
-from adiabat.formats.spectral import write_chunk
-from adiabat.formats.static import StaticField, keep_statics
+from adiabat.formats.journal import Journal, Record, digest_of, read_records, write_records
+from adiabat.formats.metadata import REQUEST, Groups, configuration_of, consolidate, write_metadata
+from adiabat.formats.plan import VariablePlan, make_plan
+from adiabat.formats.policy import Bound
+from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.static import StaticField
+from adiabat.formats.workspace import Workspace, check_target
 
-CODEC = "adiabat.pyramid"
-Progress = Callable[[str, int], None]
-"""Called with a variable's name and how many more of its values are written."""
+__all__ = ["Progress", "Run", "archive", "compress", "do_blocks", "write"]
 
-_PACKED_LIMITS = ("valid_range", "valid_min", "valid_max", "actual_range")
+Progress = Callable[[str, int, int], None]
+"""Called with a variable's name, how many more of its values are written, and as how many bytes; now and then with 0."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an archive is written, which does not change what is written.
+
+    Parameters
+    ----------
+    workers : Workers
+    part : tuple of two int
+        ``(3, 20)``: the third of twenty shares of the blocks, for batch systems; whoever finds all done finishes.
+    overwrite : bool
+        Whether a Zarr store at the destination may be replaced.
+    restart : bool
+        Throw away what an earlier run left unfinished.
+
+    Raises
+    ------
+    RequestError
+        If there is no such part.
+    """
+
+    workers: Workers = field(default_factory=Workers)
+    part: tuple[int, int] = (1, 1)
+    overwrite: bool = False
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        number, parts = self.part
+        if not 1 <= number <= parts:
+            raise RequestError(
+                f"expected a part from 1/{max(1, parts)} to {max(1, parts)}/{max(1, parts)}, got {number}/{parts}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Of the part, for its lock."""
+        return "" if self.part == (1, 1) else "-{}-of-{}".format(*self.part)
 
 
 def compress(
@@ -107,198 +149,154 @@ def write(
     progress: Progress | None = None,
 ) -> None:
     """Write `dataset` as `plan` says; see `compress`."""
-    write_groups({"/": (dataset, plan)}, target, overwrite=overwrite, command=command, progress=progress)
+    run = Run(Workers(count=1), overwrite=overwrite)
+    archive(InMemory({"/": dataset}), {"/": (dataset, plan)}, target, run=run, command=command, progress=progress)
 
 
-def write_groups(
-    groups: Mapping[str, tuple[xr.Dataset, Sequence[VariablePlan]]],
+def archive(
+    source: Openable,
+    groups: Groups,
     target: str | Path,
     *,
-    overwrite: bool = False,
-    command: str = "adiabat.formats.write",
+    run: Run | None = None,
+    command: str = "adiabat.formats.archive",
     progress: Progress | None = None,
-) -> None:
-    """Write the groups of a tree, by their paths, the root among them, each as its plan says; see `write`."""
-    with in_place_of(Path(target), overwrite=overwrite) as path:
-        ordered = sorted(groups.items())
-        for place, (dataset, plan) in ordered:
-            _write_metadata(dataset, plan, path, command, place)
-            keep_statics((file for variable in plan for file in variable.statics), path)
-        for place, (dataset, plan) in ordered:
-            group = zarr.open_group(path, mode="r+", path=place.strip("/"))
-            for variable in plan:
-                _write_values(dataset, variable, group, progress)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Zarr: consolidated metadata is not in the v3 spec yet
-            zarr.consolidate_metadata(path)
+) -> bool:
+    """Write what plans say, or what an earlier run of the same left to do.
 
+    Parameters
+    ----------
+    source : Openable
+        Opened again by every process.
+    groups : mapping of str to (Dataset, plan)
+        What it holds, by the paths of groups.
+    target : path
+    run : Run, optional
+    command : str
+        For the ``history`` attribute.
+    progress : callable, optional
+        See `Progress`; told of finished blocks of earlier runs, too.
 
-def check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a destination that is taken, or that has no folder to stand in.
+    Returns
+    -------
+    bool
+        Whether the store stands; False if other parts have blocks left.
 
     Raises
     ------
     RequestError
+        If the destination is taken, by a store or by another writer, or was begun otherwise.
+    BlockError
+        If a block fails again and again.
     """
-    if "://" in str(target):
-        raise RequestError(f"{target}: stores are written to local folders only")
-    if not target.absolute().parent.is_dir():
-        raise RequestError(f"there is no folder {target.absolute().parent} to write into")
-    if not (target.exists() or target.is_symlink()):
+    run, space = run or Run(), Workspace(Path(target))
+    asked = _describe(source, groups)
+    blocks = [block for place, (_, plan) in sorted(groups.items()) for each in plan for block in blocks_of(place, each)]
+    if run.workers.alone(blocks):
+        source = InMemory({place: dataset for place, (dataset, _) in groups.items()})
+    told = progress or (lambda *_: None)
+    if not run.overwrite and asked["source"] is not None and _stands(space.target, asked):
+        _repair(source, blocks, space, run, told)
+        return True
+    check_target(space.target, overwrite=run.overwrite)
+    with space.lock(run.name):
+        try:
+            if run.restart or asked["source"] is None:
+                space.clear()
+            made = partial(write_metadata, groups, command=command, request=digest_of(asked))
+            space.begin(asked, made, run.name)
+            job = Job(source, space.store, space.journal.folder, run.workers.threads(blocks))
+            do_blocks(job, blocks[run.part[0] - 1 :: run.part[1]], run.workers, told)
+            if not _finish(space, blocks, asked, overwrite=run.overwrite):
+                return False
+        except BaseException:
+            if asked["source"] is None or not space.journal.folder.is_dir():
+                space.discard()  # there is nothing to go on from
+            raise
+        space.discard()
+    return True
+
+
+def _describe(source: Openable, groups: Groups) -> dict[str, Any]:
+    """What is asked for: the same twice if it may go on where it stopped."""
+    arrays: dict[str, Any] = {
+        path_of(place, each): {
+            "shape": list(each.shape), "chunks": list(each.chunks), "shards": each.shards and list(each.shards),
+            "dtype": each.dtype.str, "child": each.child, "noise": each.noise, "bound": each.bound,
+            "blocks": len(blocks_of(place, each)), "configuration": None if each.bound is None else configuration_of(each),
+        }
+        for place, (_, plan) in sorted(groups.items())
+        for each in plan
+    }  # fmt: skip
+    asked = {"adiabat": version("adiabat"), "source": source.identity(), "arrays": arrays}
+    plain: dict[str, Any] = json.loads(json.dumps(asked))
+    return plain
+
+
+def do_blocks(job: Job, blocks: Sequence[Block], workers: Workers, told: Progress) -> None:
+    """Do those blocks whose files are not as a record says."""
+    sizes = {block.key: block for block in blocks}
+
+    def seen(record: Record | None) -> None:
+        told(*("", 0, 0) if record is None else (sizes[record.block].name, record.values, record.written_bytes))
+
+    waiting, journal = [], Journal(job.journal)
+    records = journal.read()
+    for block in blocks:
+        record = records.get(block.key)
+        if record is not None and _is_as(record, job.store, block):
+            seen(record)
+            continue
+        if record is not None:
+            journal.forget(record)
+        waiting.append(block)
+    run_blocks(job, waiting, workers, seen)
+
+
+def _is_as(record: Record, store: Path, block: Block) -> bool:
+    files = find_files(store, open_stored(store, block.array), block)
+    return read_digest(files) == (record.written_bytes, record.digest)
+
+
+def _finish(space: Workspace, blocks: Sequence[Block], asked: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Complete the store and put it in its place, unless blocks are missing; begun twice it does no harm."""
+    with space.lock("-finish"):
+        if _stands(space.target, asked):  # another part was faster
+            return True
+        records = space.journal.read()
+        if any(block.key not in records for block in blocks):
+            return False
+        kept = [records[block.key] for block in blocks]
+        sweep(space.store, blocks)
+        note_achieved(space.store, kept)
+        write_records(space.store, kept)
+        consolidate(space.store)
+        space.put_in_place(overwrite=overwrite)
+    return True
+
+
+def _stands(target: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether the destination is what this very request came to."""
+    return is_zarr(target) and zarr.open_group(target, mode="r").attrs.get(REQUEST) == digest_of(asked)
+
+
+def _repair(source: Openable, blocks: Sequence[Block], space: Workspace, run: Run, told: Progress) -> None:
+    """Write again what is damaged in a finished store."""
+    records = read_records(space.target, {block.array for block in blocks})
+    broken = []
+    for block in blocks:
+        record = records.get(block.key)
+        if record is not None and _is_as(record, space.target, block):
+            told(block.name, record.values, record.written_bytes)
+        else:
+            broken.append(block)
+    if not broken:
+        space.discard()  # what a run that was killed after its last rename left
         return
-    if not overwrite:
-        raise RequestError(f"{target} exists already; --overwrite replaces it")
-    if target.is_symlink() or not is_zarr(target):
-        raise RequestError(f"{target} is not a Zarr store, so it is not overwritten")
-
-
-@contextmanager
-def in_place_of(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary sibling of `target` that takes its place if the block succeeds."""
-    check_target(target, overwrite=overwrite)
-    tag = uuid.uuid4().hex[:8]
-    temporary = target.absolute().parent / f".{target.name}.{tag}.writing"
-    try:
-        yield temporary
-        check_target(target, overwrite=overwrite)
-        if target.exists():
-            old = temporary.with_suffix(".old")
-            os.rename(target, old)
-            os.rename(temporary, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, target)
-    finally:
-        _remove(temporary)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder into which an interrupted thread may still be writing."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
-
-
-def _write_metadata(
-    dataset: xr.Dataset, plan: Sequence[VariablePlan], path: Path, command: str, place: str = "/"
-) -> None:
-    """Write small variables whole, and of the planned ones everything but the values."""
-    planned = {variable.name: variable for variable in plan}
-    flat = dataset.reset_coords()
-    small = flat.drop_vars(planned)
-    for name in small.variables:
-        # Old compression and chunking are the source format's; the values stand as they were.
-        small[name].encoding = _of_indices(small[name].shape) if name == CELL and small[name].ndim else {}
-        if small[name].dtype.kind not in "fiub":
-            small[name].attrs.pop("_FillValue", None)  # xarray writes one for strings and cannot read it
-    empty = xr.Dataset({name: _empty_like(dataset[name], variable) for name, variable in planned.items()})
-    # An array without values still has its metadata: dims get their lengths afterwards.
-    encoding = {name: _encoding(variable) for name, variable in planned.items()}
-    root, within = place == "/", place.strip("/") or None
-    small.attrs = empty.attrs = _root_attributes(dataset.attrs, command, plan) if root else dict(dataset.attrs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Zarr: fixed-length strings are not in the v3 spec yet
-        small.to_zarr(path, mode="w-" if root else "a", group=within, zarr_format=3, consolidated=False)
-        if planned:
-            empty.to_zarr(path, mode="a", group=within, zarr_format=3, consolidated=False, encoding=encoding)
-    group = zarr.open_group(path, mode="r+", path=place.strip("/"))
-    for variable in plan:
-        group[variable.name].resize(variable.shape)  # type: ignore[union-attr]
-
-
-def _of_indices(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Numbers of cells in a row: shuffled they are next to nothing, left as they are they outweigh the fields."""
-    return {"chunks": shape, "compressors": [BloscCodec(cname="zstd", shuffle="shuffle")]}
-
-
-def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
-    attributes = dict(array.attrs)
-    for key in ("coordinates", "grid_mapping"):
-        if key in array.encoding:
-            attributes.setdefault(key, array.encoding[key])
-    if variable.bound is not None:
-        attributes = _float_limits(attributes, array.encoding)
-        attributes["adiabat"] = json.dumps(_provenance(array, variable))
-    return xr.Variable(variable.dims, np.empty((0,) * array.ndim, variable.dtype), attributes)
-
-
-def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
-    note = {
-        "codec": variable.codec,
-        "version": version("adiabat"),
-        "bound": variable.bound,
-        "source_dtype": str(np.dtype(array.encoding.get("dtype", array.dtype))),
-    }
-    note |= {"noise": variable.noise} if variable.noise else {}
-    return note | ({"static": {file.sha256: file.label for file in variable.statics}} if variable.statics else {})
-
-
-def _float_limits(attributes: dict[str, Any], packing: Mapping[str, Any]) -> dict[str, Any]:
-    """Unpack limits that CF keeps in packed units."""
-    if not any(key in packing for key in PACKING):
-        return attributes
-    scale, offset = (float(packing.get(k, d)) for k, d in zip(PACKING, (1, 0), strict=True))
-    for key in _PACKED_LIMITS:
-        limits = np.asarray(attributes.get(key))
-        if limits.dtype.kind in "iu":
-            attributes[key] = (limits * scale + offset).tolist()
-    return attributes
-
-
-def _encoding(variable: VariablePlan) -> dict[str, Any]:
-    encoding: dict[str, Any] = {"chunks": variable.chunks}
-    if variable.dtype.kind == "f":
-        encoding["_FillValue"] = np.nan
-        encoding["fill_value"] = np.nan
-    if variable.bound is not None:
-        encoding["serializer"] = {"name": variable.codec, "configuration": _configuration(variable)}
-        encoding["compressors"] = None
-        if variable.healpix:
-            encoding["filters"] = [{"name": HEALPIX}]
-    return encoding
-
-
-def _configuration(variable: VariablePlan) -> dict[str, Any]:
-    """What the codec is told."""
-    statics = [file.sha256 for file in variable.statics]
-    if is_target(variable.codec_bound):
-        model = HEALPIX_MODELS.get(variable.codec) if variable.healpix else None
-        return {"target": variable.codec_bound, "static": statics} | ({"model": model} if model else {})
-    spectra = {} if variable.channels is None else {"channels": variable.channels}
-    return {"bound": variable.codec_bound, "tune": variable.tune, "static": statics} | spectra
-
-
-def _root_attributes(attributes: Mapping[Any, Any], command: str, plan: Sequence[VariablePlan]) -> dict[Any, Any]:
-    written = dict(attributes)
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} {command} (adiabat {version('adiabat')})"
-    # CF: the newest line of a history comes first or last; most tools put it first.
-    written["history"] = "\n".join([line, str(written["history"])] if "history" in written else [line])
-    codecs = sorted({variable.codec for variable in plan if variable.bound})
-    if codecs:
-        named = f"codec {codecs[0]}" if len(codecs) == 1 else f"codecs {' and '.join(codecs)}"
-        written["adiabat"] = (
-            f"Some arrays are compressed with the Zarr {named}. To read them install "
-            "the Python package adiabat (pip install adiabat); xarray.open_zarr then finds it."
-        )
-    if any(variable.statics for variable in plan):
-        written["adiabat"] += " Then run once: adiabat models add STORE."
-    return written
-
-
-def _write_values(dataset: xr.Dataset, variable: VariablePlan, group: zarr.Group, progress: Progress | None) -> None:
-    array, stored = dataset[variable.name], group[variable.name]
-    alone = variable.noise is not None  # what Zarr cannot tell the codec is told chunk by chunk
-    for region in blocks(variable.shape, variable.chunks, at_once=1 if alone else None):
-        values = array[region].values if region else array.values
-        values = values.astype(variable.dtype, copy=False)
-        if alone:
-            index = [part.start // chunk for part, chunk in zip(region, variable.chunks, strict=True)]
-            noise = dataset[variable.noise][region].values
-            write_chunk(stored, index, values, noise, _configuration(variable))  # type: ignore[arg-type]
-        else:
-            stored[region or ...] = values  # type: ignore[index]
-        if progress is not None:
-            progress(variable.name, values.size)
+    with space.lock(run.name):
+        try:
+            job = Job(source, space.target, space.journal.folder, run.workers.threads(broken))
+            do_blocks(job, broken, run.workers, told)
+            write_records(space.target, [*(records | space.journal.read()).values()])
+        finally:
+            space.discard()

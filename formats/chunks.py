@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import xarray as xr
 
+from adiabat.formats.errors import RequestError
+
 CHUNK_VALUES = 25_000_000  # of a volume, at most: 100 MB as float32, one day of hourly fields of 721 x 1440
 PLAIN_VALUES = 2**21  # of a chunk that is not predicted: 8 MB as float32
 FRAME_VALUES = 2**22  # a larger frame is cut into tiles: 16 MB as float32
 MOST_FRAMES = 48  # along the first axis, unless these are few values
 REGION_VALUES = 4 * CHUNK_VALUES  # encoded side by side, at most
+SHARD_VALUES = 2 * CHUNK_VALUES  # of tiles that make one file, at most
 
 
 def choose_chunks(
@@ -65,6 +68,48 @@ def choose_chunks(
             limit = max(MOST_FRAMES, PLAIN_VALUES // values) if axis == leading[0] else full[axis]
             sizes[axis] = _part(full[axis], min(limit, most // values))
     return tuple(sizes)
+
+
+def choose_shards(
+    dims: Sequence[str], shape: Sequence[int], chunks: Sequence[int], wanted: Mapping[str, int]
+) -> tuple[int, ...] | None:
+    """Choose which chunks make one file: those of tiles that together make frames, where they are small enough.
+
+    Parameters
+    ----------
+    dims : sequence of str
+    shape, chunks : sequence of int
+    wanted : mapping of dimension to size
+        Taken as given.
+
+    Returns
+    -------
+    tuple of int or None
+        A multiple of the chunks; None: a file for each.
+
+    Raises
+    ------
+    RequestError
+        If a shard that is wanted is no multiple of a chunk.
+
+    Examples
+    --------
+    >>> choose_shards(("time", "lat", "lon"), (48, 721, 1440), (24, 361, 360), {})
+    (24, 722, 1440)
+    >>> choose_shards(("time", "lat", "lon"), (48, 721, 1440), (24, 721, 1440), {})
+    """
+    shards = list(chunks)
+    for axis, dim in enumerate(dims):
+        if dim in wanted:
+            size = min(wanted[dim], chunks[axis] * math.ceil(max(1, shape[axis]) / chunks[axis]))
+            if size % chunks[axis]:
+                raise RequestError(f"a shard of {dim} must hold whole chunks of {chunks[axis]}, and {size} does not")
+            shards[axis] = size
+    for axis in range(max(0, len(shards) - 2), len(shards)):
+        whole = chunks[axis] * math.ceil(max(1, shape[axis]) / chunks[axis])
+        if dims[axis] not in wanted and math.prod(shards) // shards[axis] * whole <= SHARD_VALUES:
+            shards[axis] = whole
+    return None if tuple(shards) == tuple(chunks) else tuple(shards)
 
 
 def _cut_frame(sizes: list[int], given: Sequence[int]) -> None:

@@ -18,6 +18,7 @@ FLOAT = ("adiabat.vq", "adiabat.hvae")  # whose last step is a network of floats
 
 if TYPE_CHECKING:
     from adiabat.formats.demo import DemoResult
+    from adiabat.formats.status import Status
     from adiabat.formats.verify import VariableCheck
 
 
@@ -58,6 +59,31 @@ def print_plan(console: Console, plan: Sequence[VariablePlan], default_bound: Bo
             served.setdefault(file.label, []).append(variable.name)
     for label, names in served.items():
         console.print(f"static field {label} is on the grid of {_some(names)}")
+
+
+def print_status(console: Console, status: Status, target: Path) -> None:
+    """Print a line for each array of an archive, and what it comes to."""
+    table = _table("variable", "blocks", "MB as float32", "MB written", "ratio", "of bound", "")
+    for each in status.arrays:
+        ratio = f"{4 * each.values / each.written_bytes:.2f}" if each.written_bytes else "-"
+        sizes = f"{4 * each.values / 1e6:.3f}", f"{each.written_bytes / 1e6:.3f}", ratio, f"{each.of_bound:.4f}"
+        table.add_row(
+            each.name, f"{each.done} of {each.blocks}", *sizes, f"{len(each.damaged)} damaged" if each.damaged else "ok"
+        )
+    console.print(table)
+    if status.stands:
+        console.print(f"{target} is complete: {status.blocks} blocks")
+    else:
+        console.print(f"{target} is being made: {status.done} of {status.blocks} blocks are done")
+        console.print(
+            f"written by {', '.join(status.writers)}"
+            if status.writers
+            else "nobody is writing it now: the same command goes on"
+        )
+        if status.mb_per_s is not None and status.seconds_left is not None:
+            console.print(f"{status.mb_per_s:.1f} MB/s, about {status.seconds_left / 60:.0f} minutes left")
+    if status.damaged:
+        console.print(f"damaged: {_some(status.damaged)}; the command that made them writes them again")
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

@@ -17,12 +17,13 @@ import numpy as np
 import zarr
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.journal import RECORDS
 from adiabat.formats.plan import HEALPIX
 from adiabat.formats.policy import Bound
 from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.streams import MAGIC, StreamTally
 
-_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata", RECORDS)
 _NAMES = "_ARRAY_DIMENSIONS"  # xarray's, in version 2
 
 
@@ -126,11 +127,7 @@ def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> A
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     chunk_files = [file for file in files if file.name not in _METADATA]
     codec, options = _codec_of(array)
-    tally = StreamTally()
-    looked_at = chunk_files[:: max(1, math.ceil(len(chunk_files) / max(1, most_chunks)))]
-    for file in looked_at if options and most_chunks else ():
-        for stream in _streams(file.read_bytes(), array):
-            tally.add(stream)
+    tally = _tally(array, chunk_files, most_chunks) if options else StreamTally()
     return ArrayInventory(
         name=str(array.path).strip("/"),
         dtype=str(array.dtype),
@@ -145,6 +142,21 @@ def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> A
         written_bytes=sum(file.stat().st_size for file in files),
         values=array.size,
     )
+
+
+def models_of(array: zarr.Array[Any], folder: Path, *, most_chunks: int) -> list[str]:
+    """SHA-256 of the models that its streams need, as far as those that are looked at say."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in _METADATA)
+    return sorted(_tally(array, files, most_chunks).models)
+
+
+def _tally(array: zarr.Array[Any], chunk_files: list[Path], most_chunks: int) -> StreamTally:
+    """Describe streams of at most so many files, evenly spaced."""
+    tally = StreamTally()
+    for file in chunk_files[:: max(1, math.ceil(len(chunk_files) / max(1, most_chunks)))] if most_chunks else ():
+        for stream in _streams(file.read_bytes(), array):
+            tally.add(stream)
+    return tally
 
 
 def _dims_of(array: zarr.Array[Any]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from adiabat.formats.archive import in_place_of
 from adiabat.formats.archive import write as write_archive
 from adiabat.formats.errors import RequestError
 from adiabat.formats.low_rank_candidates import (
@@ -34,8 +32,10 @@ from adiabat.formats.low_rank_candidates import (
     unbounded,
 )
 from adiabat.formats.low_rank_layout import mark
+from adiabat.formats.metadata import README, consolidate
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import Bound
+from adiabat.formats.workspace import in_place_of
 
 if TYPE_CHECKING:
     from adiabat.formats.rank_selection import Selection
@@ -271,11 +271,10 @@ def _consolidate(path: Path, names: Sequence[str]) -> None:
     With codecs of ours in it, that copy would keep a plain Zarr reader from the factors.
     """
     if not names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Zarr: consolidated metadata is not in the v3 spec yet
-            zarr.consolidate_metadata(path)
+        consolidate(path)
         return
     root = json.loads((path / "zarr.json").read_text())
     root.pop("consolidated_metadata", None)
+    (path / README).unlink(missing_ok=True)  # Zarr warns of it where metadata are not consolidated
     (path / "zarr.json").write_text(json.dumps(root))
     mark(zarr.open_group(path, mode="r+"), names)

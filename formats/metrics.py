@@ -46,6 +46,10 @@ class ErrorSummary:
     ----------
     bound : ``{"abs": x}``, ``{"abs": [x, ...], "axis": k}``, ``{"rel": r}``, ``{"noise": k}`` or ``"lossless"``
         The axis is that of the whole array. Or a target, ``{"rmse": x}`` or ``{"ratio": r}``, that bounds no value.
+    mean : float, optional
+        The mean error promised beside the bound; see `mean_error`.
+    valid_range : tuple of two (float or None), optional
+        What stored values keep to wherever the source does.
 
     Attributes
     ----------
@@ -62,6 +66,12 @@ class ErrorSummary:
         Where the bound is used up most, or first broken beyond measure.
     worst_values : (source, stored)
         There.
+    compared : int
+        How many are finite on both sides.
+    sum_of_errors, sum_of_squares, sum_of_magnitudes : float
+        Over those, of absolute errors and of the source's magnitudes.
+    outside : int
+        How many stored values lie outside the valid range though the source does not.
     """
 
     bound: Mapping[str, Any] | str
@@ -71,9 +81,14 @@ class ErrorSummary:
     used: float = 0.0
     worst_index: tuple[int, ...] | None = None
     worst_values: tuple[float, float] = (math.nan, math.nan)
+    compared: int = 0
+    sum_of_errors: float = 0.0
+    sum_of_squares: float = 0.0
+    sum_of_magnitudes: float = 0.0
+    outside: int = 0
+    mean: float | None = field(default=None, kw_only=True)
+    valid_range: tuple[float | None, float | None] | None = field(default=None, kw_only=True)
     _worst: float = field(default=-1.0, repr=False)
-    _sum_of_squares: float = field(default=0.0, repr=False)
-    _compared: int = field(default=0, repr=False)
 
     @property
     def limit(self) -> float:
@@ -92,7 +107,21 @@ class ErrorSummary:
     @property
     def rmse(self) -> float:
         """Root mean square error over the finite values, unweighted."""
-        return math.sqrt(self._sum_of_squares / self._compared) if self._compared else 0.0
+        return math.sqrt(self.sum_of_squares / self.compared) if self.compared else 0.0
+
+    @property
+    def mean_error(self) -> float:
+        """Mean absolute error over the finite values; over their mean magnitude where the bound is relative.
+
+        Examples
+        --------
+        >>> errors = ErrorSummary({"rel": 0.1})
+        >>> errors.add(np.array([1.0, 3.0]), np.array([1.1, 3.0]))
+        >>> round(errors.mean_error, 3)
+        0.025
+        """
+        over = self.sum_of_magnitudes if isinstance(self.bound, Mapping) and "rel" in self.bound else self.compared
+        return self.sum_of_errors / over if over else 0.0
 
     def add(
         self,
@@ -126,8 +155,11 @@ class ErrorSummary:
             broken |= (x == x_hat) & (np.signbit(x) != np.signbit(x_hat))
         self.values += x.size
         self.violations += int(broken.sum())
-        self._compared += int(finite.sum())
-        self._sum_of_squares += float(np.sum(error**2))
+        self.compared += int(finite.sum())
+        self.sum_of_errors += float(np.sum(error))
+        self.sum_of_squares += float(np.sum(error**2))
+        self.sum_of_magnitudes += float(np.sum(np.abs(x), where=finite))
+        self.outside += _strays(x, x_hat, self.valid_range)
         if x.size:
             used = _over(error, allowed)
             self.max_error = max(self.max_error, float(_over(error, unit).max()))
@@ -163,6 +195,21 @@ class ErrorSummary:
         self._worst = float(measure[place])
         self.worst_index = tuple(int(i) + int(o) for i, o in zip(place, offset, strict=True))
         self.worst_values = (float(x[place]), float(x_hat[place]))
+
+
+def _strays(
+    x: NDArray[np.float64], x_hat: NDArray[np.float64], limits: tuple[float | None, float | None] | None
+) -> int:
+    """How many values were within the limits and are no longer; what the source has outside is its own affair."""
+    if limits is None:
+        return 0
+    low, high = (end if end is None else float(end) for end in limits)
+    out = np.zeros(x.shape, np.bool_)
+    if low is not None:
+        out |= (x_hat < low) & (x >= low)
+    if high is not None:
+        out |= (x_hat > high) & (x <= high)
+    return int(out.sum())
 
 
 def _known(noise: NDArray[Any]) -> NDArray[np.float64]:

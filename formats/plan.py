@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks
+from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks, choose_shards
 from adiabat.formats.errors import RequestError
 from adiabat.formats.healpix_axes import CELL, check_cells
+from adiabat.formats.policies.rule import Rule
 from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, is_target, place_bound
 from adiabat.formats.sources.cf import PACKING
 from adiabat.formats.spectral import channels_of, noise_of
@@ -58,6 +59,16 @@ class VariablePlan:
         The variable that holds its noise, which a bound ``{"noise": k}`` counts in.
     channels : int or None
         The axis of spectra, negative from the end.
+    shards : tuple of int or None
+        Chunks that make one file; None: each by itself.
+    child : str
+        The group, below that of the coordinates, in which it is stored; "" for the same.
+    valid_range : tuple of two (float or None), or None
+        Physical limits, which decoded values keep to.
+    mean : float or None
+        What the mean absolute error is to stay below, beside the bound.
+    rule : str
+        The policy's rule that the bound comes from.
     """
 
     name: str
@@ -74,6 +85,11 @@ class VariablePlan:
     healpix: bool = False
     noise: str | None = None
     channels: int | None = None
+    shards: tuple[int, ...] | None = None
+    child: str = ""
+    valid_range: tuple[float | None, float | None] | None = None
+    mean: float | None = None
+    rule: str = ""
 
     @property
     def values(self) -> int:
@@ -87,35 +103,74 @@ def make_plan(
     bounds: Mapping[str, Bound],
     default_bound: Bound | None = None,
     chunks: Mapping[str, int] | None = None,
+    shards: Mapping[str, int] | None = None,
     tune: str = "bytes",
     statics: Sequence[StaticField] = (),
     latent: str = "hyperprior",
+    rules: Mapping[str, Rule] | None = None,
+    child: str = "",
 ) -> list[VariablePlan]:
     """Plan every numeric data variable of `dataset`; the rest is small and passes as it is.
 
-    latent: the codec, of LATENT, of variables that have a target in place of a bound.
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+    bounds : mapping of variable to bound
+    default_bound : bound, optional
+        For float variables of two or more dimensions that neither `bounds` nor `rules` know.
+    chunks, shards : mapping of dimension to size, optional
+        What is not left to `choose_chunks` and `choose_shards`.
+    tune : {"bytes", "rmse"}
+    statics : sequence of StaticField
+    latent : str
+        The codec, of LATENT, of variables that have a target in place of a bound.
+    rules : mapping of variable to Rule, optional
+        Of a policy: bounds for variables without one of their own, means, and valid ranges.
+    child : str
+        The group in which compressed variables are stored; "" for that of the others.
 
     Raises
     ------
     RequestError
         If a bound, a chunk or a static field is asked for that cannot be.
     """
-    chunks = chunks or {}
+    chunks, shards, rules = chunks or {}, shards or {}, rules or {}
     check_bounds(dataset, bounds)
     check_tune(tune)
-    for dim, size in chunks.items():
+    for dim, size in (*chunks.items(), *shards.items()):
         if dim not in dataset.dims:
             known = ", ".join(str(name) for name in dataset.dims)
             raise RequestError(f"there is no dimension {dim!r} to chunk; the dimensions: {known}")
         if size < 1:
             raise RequestError(f"a chunk of {dim} must hold at least 1, not {size}")
+    asked = {name: rule.bound for name, rule in rules.items() if rule.bound is not None} | dict(bounds)
     plan = [
-        _plan_variable(array, bounds=bounds, default_bound=default_bound, chunks=chunks, tune=tune, latent=latent)
+        _plan_variable(array, bounds=asked, default_bound=default_bound, chunks=chunks, tune=tune, latent=latent)
         for array in dataset.data_vars.values()
         if array.dtype.kind in "fiu"
     ]
     plan = [_with_spectra(dataset, variable, chunks) for variable in plan]
-    return _with_statics(dataset, plan, statics) if statics else plan
+    plan = [_with_rule(variable, rules.get(variable.name), own=variable.name in bounds) for variable in plan]
+    plan = _with_statics(dataset, plan, statics) if statics else plan
+    return [_laid_out(variable, shards, child) for variable in plan]
+
+
+def _with_rule(variable: VariablePlan, rule: Rule | None, *, own: bool) -> VariablePlan:
+    """Add what a policy asks beside the bound; its mean belongs to its own bound."""
+    if rule is None or variable.bound is None:
+        return variable
+    limits = rule.valid_range
+    if own:
+        return replace(variable, valid_range=limits)
+    return replace(variable, valid_range=limits, mean=rule.mean, rule=rule.name)
+
+
+def _laid_out(variable: VariablePlan, shards: Mapping[str, int], child: str) -> VariablePlan:
+    """Say which chunks make a file, and in which group it lies."""
+    if variable.noise is None and not variable.healpix:  # those are written chunk by chunk, and through a filter
+        files = choose_shards(variable.dims, variable.shape, variable.chunks, shards)
+        variable = replace(variable, shards=files)
+    return replace(variable, child=child if variable.bound is not None else "")
 
 
 def _with_spectra(dataset: xr.Dataset, variable: VariablePlan, chunks: Mapping[str, int]) -> VariablePlan:

@@ -172,12 +172,12 @@ def bound_of(array: xr.DataArray, bounds: Mapping[str, Bound], default: Bound | 
     own = bounds.get(str(array.name))
     if own is not None:
         return own
-    if default is not None and array.ndim >= 2 and not _is_flag(array):
+    if default is not None and array.ndim >= 2 and not is_flag(array):
         return default
     return "lossless"
 
 
-def _is_flag(array: xr.DataArray) -> bool:
+def is_flag(array: xr.DataArray) -> bool:
     """Tell whether the values are compared with thresholds rather than averaged."""
     words = f"{array.name} {array.attrs.get('standard_name', '')}".lower()
     coded = any(str(key).startswith("flag_") for key in array.attrs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 
 from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.errors import RequestError
-from adiabat.formats.granules import groups_of
 from adiabat.formats.inventory import codec_bounds
 from adiabat.formats.low_rank_layout import bounds_of
+from adiabat.formats.metadata import CHILD
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.policy import Bound, format_bound, is_target, place_bound
-from adiabat.formats.sources.cf import is_zarr, open_source
-from adiabat.formats.sources.tempo import is_tempo, open_tempo
+from adiabat.formats.sources import Source, find_source, open_source
+from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.sources.tropomi import is_swath
 
 Progress = Callable[[str, int], None]
+Given = Source | str | Path | Sequence[str | Path]
+Range = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class VariableCheck:
 
 
 def verify(
-    source: str | Path,
+    source: Given,
     target: str | Path,
     *,
     group: str | None = None,
@@ -66,74 +68,77 @@ def verify(
 
     Parameters
     ----------
-    source : path
-        NetCDF, GRIB or Zarr.
+    source : Source, path, str, or a sequence of paths
+        What `find_source` found, or what it is to find: files, folders, patterns, stores, URLs.
     target : path
         The store `adiabat compress` made from it.
     group : str, optional
-        The group of `source` that was compressed.
+        The group of `source` that was compressed; a `Source` knows its own.
     progress : callable, optional
         Called with a variable's name and how many more of its values are compared.
 
     Returns
     -------
     list of VariableCheck
-        Data variables first, then coordinates.
+        Group by group, data variables first, then coordinates. Names are behind the paths of their groups.
 
     Raises
     ------
     RequestError
         If either cannot be opened.
     """
-    if group is None and is_tempo(source):
-        return _verify_groups(source, target, progress)
     factors = _low_rank(target)
-    if factors and not is_zarr(Path(source)) and is_swath(source):
-        raise RequestError(f"{source} holds swaths, and {target} a grid: no value of one stands for one of the other")
-    with open_source(source, group=group) as original, open_source(target) as store:
-        names = [str(name) for name in (*original.data_vars, *original.coords)]
-        told = codec_bounds(target)
-        free = {name for name, bound in factors.items() if bound is None}
-        return [
-            VariableCheck(name, "none", None, "was filled without a bound, so there is none to keep")
-            if name in free
-            else _check(name, original, store, told.get(name, "lossless"), progress)
-            for name in names
-        ]
-
-
-def count_values(source: str | Path, *, group: str | None = None) -> int:
-    """How many numbers `verify` compares."""
-    if group is None and is_tempo(source):
-        with open_tempo(source, bands=(), channels=None, flags=()) as tree:
-            datasets = list(groups_of(tree).values())
-    else:
-        with open_source(source, group=group) as dataset:
-            datasets = [dataset]
-    return sum(each.size for dataset in datasets for each in dataset.variables.values() if each.dtype.kind in "fiub")
-
-
-def _verify_groups(source: str | Path, target: str | Path, progress: Progress | None) -> list[VariableCheck]:
-    """Compare a granule's groups one by one; names are those of variables, behind their group's path."""
+    if factors:
+        _refuse_swaths(source, target)
     told, out = codec_bounds(target), []
-    with open_tempo(source, bands=(), channels=None, flags=()) as tree:
-        for path, node in groups_of(tree).items():
-            if not node.variables:
-                continue
-            within = "" if path == "/" else path.strip("/") + "/"
-            with _open_stored(target, path.strip("/") or None, fields=bool(node.data_vars)) as store:
-                for name in map(str, (*node.data_vars, *node.coords)):
-                    check = _check(name, node, store, told.get(within + name, "lossless"), progress)
-                    out.append(replace(check, name=within + name))
+    free = {name for name, bound in factors.items() if bound is None}
+    for path, original in _found(source, group).open().items():
+        within = "" if path == "/" else path.strip("/") + "/"
+        if not original.variables:
+            continue
+        with original, _open_stored(target, path.strip("/"), fields=bool(original.data_vars)) as store:
+            for name in map(str, (*original.data_vars, *original.coords)):
+                if within + name in free:
+                    problem = "was filled without a bound, so there is none to keep"
+                    out.append(VariableCheck(within + name, "none", None, problem))
+                    continue
+                check = _check(name, original, store, told.get(within + name, "lossless"), progress)
+                out.append(replace(check, name=within + name))
     return out
 
 
-def _open_stored(target: str | Path, group: str | None, *, fields: bool) -> xr.Dataset:
-    """A group of the store; `open_source` refuses one that holds coordinates alone."""
-    if fields:
-        return open_source(target, group=group)
-    stored: xr.Dataset = xr.open_zarr(target, group=group, chunks=None, decode_times=False, consolidated=False)
-    return stored
+def count_values(source: Given, *, group: str | None = None) -> int:
+    """How many numbers `verify` compares."""
+    count = 0
+    for dataset in _found(source, group).open().values():
+        with dataset:
+            count += sum(each.size for each in dataset.variables.values() if each.dtype.kind in "fiub")
+    return count
+
+
+def _found(source: Given, group: str | None) -> Source:
+    return source if isinstance(source, Source) else find_source(source, group=group)[0]
+
+
+def _refuse_swaths(source: Given, target: str | Path) -> None:
+    """Pixels have no counterpart in a grid that was made of them."""
+    paths = source.paths if isinstance(source, Source) else [source] if isinstance(source, str | Path) else source
+    for path in map(Path, paths):
+        if path.exists() and not is_zarr(path) and is_swath(path):
+            raise RequestError(f"{path} holds swaths, and {target} a grid: no value of one stands for one of the other")
+
+
+def _open_stored(target: str | Path, group: str, *, fields: bool) -> xr.Dataset:
+    """A group of the store, with what lies in its child group; `open_source` refuses one of coordinates alone."""
+    child = Path(target) / group / CHILD
+    if fields and not is_zarr(child):
+        return open_source(target, group=group or None)
+    options = {"chunks": None, "decode_times": False, "consolidated": False, "decode_coords": False}
+    stored: xr.Dataset = xr.open_zarr(target, group=group or None, **options)
+    if not is_zarr(child):
+        return stored
+    below = open_source(target, group="/".join(filter(None, (group, CHILD))))
+    return stored.assign({name: each.variable for name, each in below.data_vars.items()})
 
 
 def stated_bound(variable: xr.Variable, told: Bound = "lossless") -> Bound:
@@ -157,7 +162,8 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
     if x.dtype.kind not in "fiub":
         same = bool(np.array_equal(x.values, x_hat.values))
         return VariableCheck(name, bound, None, None if same else "differs from the source", dims)
-    errors = ErrorSummary(bound)
+    mean, limits = _promises(x_hat.variable)
+    errors = ErrorSummary(bound, mean=mean, valid_range=limits)
     sigma = original[_noise_name(x_hat.variable)] if isinstance(bound, Mapping) and "noise" in bound else None
     for region in blocks(x.shape, _chunks_of(x_hat), at_once=1):
         start = tuple(part.start for part in region)
@@ -165,6 +171,13 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
         if progress is not None:
             progress(name, x[region].size)
     return VariableCheck(name, bound, errors, _problem(errors, x), dims)
+
+
+def _promises(variable: xr.Variable) -> tuple[float | None, Range | None]:
+    """What a stored variable states beside its bound: a mean error and a valid range."""
+    note = json.loads(variable.attrs.get("adiabat", "{}"))
+    limits = note.get("valid_range")
+    return note.get("mean"), None if limits is None else (limits[0], limits[1])
 
 
 def _noise_name(variable: xr.Variable) -> str:
@@ -178,6 +191,10 @@ def _problem(errors: ErrorSummary, x: xr.DataArray) -> str | None:
         return _describe(errors, x)
     if is_target(errors.bound) and errors.used > 1:
         return f"has an RMSE of {errors.rmse:.6g}, more than the target {format_bound(errors.bound)}"
+    if errors.mean is not None and errors.mean_error > errors.mean:
+        return f"has a mean error of {errors.mean_error:.6g}, more than the {errors.mean:.6g} that was promised"
+    if errors.outside:
+        return f"has {errors.outside} values outside its valid range {errors.valid_range}, where the source has none"
     return None
 
 

@@ -8,7 +8,9 @@ and every variable that is not low-rank are read by xarray's own Zarr engine. Lo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,8 +40,10 @@ class AdiabatBackend(BackendEntrypoint):
         writer chose. Whichever it is, the variable ``<name>_observed`` tells which cells were observed.
     group : str
         Inside the store.
-    models : bool
-        Whether models and static fields that the store carries may be taken from it into this machine's cache.
+    models : False, True or "store"
+        Whether models and static fields that the store carries may be used: ``"store"`` by this process, and by those
+        that the dataset is sent to; ``True`` by all, from this machine's cache, into which they are copied. They decide
+        what values you see: whom do you have the store from?
     """
 
     description = "adiabat: low-rank stores (.cp.zarr), and stores compressed by adiabat"
@@ -66,7 +70,7 @@ class AdiabatBackend(BackendEntrypoint):
         decode_timedelta: Any = None,
         group: str | None = None,
         view: str | None = None,
-        models: bool = False,
+        models: bool | str = False,
     ) -> xr.Dataset:
         """Open one group of a store; see the class."""
         place = _place(filename_or_obj, models)
@@ -77,10 +81,11 @@ class AdiabatBackend(BackendEntrypoint):
             "mask_and_scale": mask_and_scale, "decode_times": decode_times, "concat_characters": concat_characters,
             "decode_coords": decode_coords, "use_cftime": use_cftime, "decode_timedelta": decode_timedelta,
         }  # fmt: skip
-        dataset = xr.open_dataset(
-            place, engine="zarr", chunks=None, cache=False, group=group, drop_variables=sorted(dropped),
-            consolidated=False if MARKER in root.attrs else None, **options,
-        )  # fmt: skip
+        with quiet():
+            dataset = xr.open_dataset(
+                place, engine="zarr", chunks=None, cache=False, group=group, drop_variables=sorted(dropped),
+                consolidated=_is_consolidated(place, root), **options,
+            )  # fmt: skip
         found = {name: _variables(root, name, view) for name in names if name not in dropped}
         dataset.attrs.pop(MARKER, None)
         opened = {key: each for pair in found.values() for key, each in pair.items() if key not in dropped}
@@ -94,7 +99,7 @@ class AdiabatBackend(BackendEntrypoint):
         return dataset
 
     def open_groups_as_dict(
-        self, filename_or_obj: Any, *, models: bool = False, **options: Any
+        self, filename_or_obj: Any, *, models: bool | str = False, **options: Any
     ) -> dict[str, xr.Dataset]:
         """Open every group that is no low-rank variable itself; see the class."""
         place = _place(filename_or_obj, models)
@@ -129,22 +134,52 @@ def _variable(stored: StoredArray, attributes: Mapping[str, Any]) -> xr.Variable
     return xr.Variable(stored.dims, lazy, attributes, {"preferred_chunks": chunks}, fastpath=True)
 
 
+def _is_consolidated(place: Any, group: zarr.Group) -> bool:
+    """Whether all metadata lie in one file of the root, where xarray looks, and warns if they do not."""
+    if MARKER in group.attrs:
+        return False
+    try:
+        return zarr.open_group(place, mode="r").metadata.consolidated_metadata is not None
+    except zarr.errors.GroupNotFoundError:  # groups without one above them
+        return False
+
+
 def _groups(group: zarr.Group, path: str = "") -> Iterable[str]:
     """A group and those below it, but for low-rank variables and the folder of models."""
     from adiabat.codec.models import STORE_FOLDER
 
     yield path
     own = {*low_rank_names(group), STORE_FOLDER}
-    for name, member in sorted(group.groups()):
+    for name, member in groups_in(group).items():
         if name not in own:
             yield from _groups(member, f"{path}/{name}".strip("/"))
 
 
-def _place(filename_or_obj: Any, models: bool) -> Any:
-    """Where the store is; its models are taken over if that was asked for."""
+def groups_in(group: zarr.Group) -> dict[str, zarr.Group]:
+    """The groups right below this one, by name."""
+    with quiet():
+        return dict(sorted(group.groups()))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Zarr's warning of files that it does not know, such as README.txt."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+        yield
+
+
+def _place(filename_or_obj: Any, models: bool | str) -> Any:
+    """Where the store is; its models are lent or taken over if that was asked for."""
     place = _normalize_path(filename_or_obj)
     if isinstance(place, str) and "://" not in place and not Path(place).exists():
         raise FileNotFoundError(f"there is no store at {place}")
+    if models == "store":
+        from adiabat.formats.store_models import lending, open_store
+
+        return lending(open_store(place))
+    if not isinstance(models, bool):
+        raise RequestError(f'expected models=False, True or "store", got {models!r}')
     if models:
         from adiabat.codec.models import add_store
 

@@ -185,20 +185,24 @@ def test_a_damaged_store_fails_in_one_sentence(adiabat, source, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_leaves_nothing(tmp_path, number):
+def test_interrupting_keeps_what_is_done(adiabat, tmp_path, number):
     folder = tmp_path / "sub"
     folder.mkdir()
     dataset = simulate_field((2, 181, 360))
     many = xr.concat([dataset.assign_coords(time=dataset.time + 2 * i) for i in range(60)], "time")
     many.to_netcdf(tmp_path / "long.nc")
-    command = [*COMMAND, "compress", "long.nc", "sub/out.zarr", "--default-bound", "abs:0.001", "--chunk", "time=1"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    arguments = ["compress", "long.nc", "sub/out.zarr", "--default-bound", "abs:0.01", "--chunk", "time=4"]
+    with subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 60
-        while not list(folder.glob(".out.zarr.*/temperature/c")) and time.monotonic() < deadline:
+        while not list(folder.glob("out.zarr.partial/journal/*/*.json")) and time.monotonic() < deadline:
             time.sleep(0.02)
         os.kill(running.pid, number)
         _, message = running.communicate(timeout=60)
     assert running.returncode == 130, message
-    assert "stopped; nothing half-written is left" in message
+    assert re.search(r"stopped; \d+ of \d+ blocks are done; the same command goes on from there", message)
     assert "Traceback" not in message
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["out.zarr.partial"]
+    assert "nobody is writing it now" in adiabat("status", "sub/out.zarr").stdout
+    adiabat(*arguments)
+    assert [path.name for path in folder.iterdir()] == ["out.zarr"]
+    adiabat("verify", "long.nc", "sub/out.zarr")

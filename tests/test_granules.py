@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from adiabat.codec import describe
 from adiabat.formats.cli import app
 from adiabat.formats.errors import RequestError
-from adiabat.formats.granules import groups_of, plan_groups, whole_plan
+from adiabat.formats.plan_groups import plan_groups, whole_plan
 from adiabat.formats.sources.tempo import BANDS, open_tempo
+from adiabat.formats.sources.trees import groups_of
 from adiabat.formats.spectral import channels_of, noise_of
 from adiabat.formats.verify import verify
 from adiabat.training.simulate_tempo import simulate_granule
@@ -140,12 +141,12 @@ def test_what_a_granule_lacks_is_said_aloud_and_what_is_broken_refused(granule, 
 
 def test_channels_stay_in_one_chunk(granule):
     with open_tempo(granule, flags=()) as tree, pytest.raises(RequestError, match="cannot be cut into chunks"):
-        plan_groups(tree, bounds={"radiance": {"noise": 1.0}}, chunks={"spectral_channel": 100})
+        plan_groups(groups_of(tree), bounds={"radiance": {"noise": 1.0}}, chunks={"spectral_channel": 100})
 
 
 def test_a_bound_may_name_one_group(granule):
     with open_tempo(granule, flags=()) as tree:
-        groups = plan_groups(tree, bounds={f"{UV}/radiance": {"noise": 1.0}})
+        groups = plan_groups(groups_of(tree), bounds={f"{UV}/radiance": {"noise": 1.0}})
         told = {variable.name: variable for variable in whole_plan(groups)}
     assert told[f"{UV}/radiance"].bound == {"noise": 1.0}
     assert told[f"{UV}/radiance"].channels == -1

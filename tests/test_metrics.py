@@ -82,3 +82,23 @@ def test_metrics_against_a_closed_form():
         errors.add(x, x + np.where(x % 2, 0.5, -0.25), (start,))
     assert errors.rmse == pytest.approx(math.sqrt((0.25 + 0.0625) / 2))
     assert (errors.max_error, errors.used, errors.values) == (0.5, 0.5, 100)
+
+
+def test_metrics_mean_error_is_absolute_or_a_share_of_the_magnitude():
+    source, stored = np.array([1.0, -3.0, np.nan, 4.0]), np.array([1.5, -3.5, np.nan, 4.0])
+    for bound, mean in (({"abs": 1.0}, 1 / 3), ({"rel": 0.5}, 1 / 8)):
+        errors = ErrorSummary(bound, mean=0.2)
+        errors.add(source[:2], stored[:2])
+        errors.add(source[2:], stored[2:], offset=(2,))
+        assert errors.mean_error == pytest.approx(mean)
+        assert errors.sum_of_magnitudes == 8
+    assert ErrorSummary({"abs": 1.0}).mean_error == 0
+
+
+def test_metrics_count_what_left_the_valid_range_not_what_was_never_in_it():
+    source = np.array([0.0, 1.0, -0.1, 1.2, 0.5, np.nan])
+    stored = np.array([-0.01, 1.01, -0.2, 1.3, 0.5, np.nan])
+    for limits, count in (((0, 1), 2), ((0, None), 1), ((None, 1), 1), (None, 0)):
+        errors = ErrorSummary({"abs": 1.0}, valid_range=limits)
+        errors.add(source, stored)
+        assert errors.outside == count

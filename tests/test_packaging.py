@@ -55,7 +55,7 @@ def test_wheel_holds_every_module_and_data_file(wheel):
     wanted = set()
     for package, path in FOLDERS.items():
         for file in (ROOT / path).iterdir():
-            if file.suffix in (".py", ".zip", ".onnx", ".json", ".npz", ".md") or file.name == "py.typed":
+            if file.suffix in (".py", ".zip", ".onnx", ".json", ".npz", ".toml", ".md") or file.name == "py.typed":
                 wanted.add(f"{package.replace('.', '/')}/{file.name}")
     assert held == wanted
     assert {f"adiabat/{name}/py.typed" for name in ("codec", "formats", "training")} <= held

@@ -20,9 +20,11 @@ from adiabat.codec.entropy import Tables
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
 from adiabat.codec.lattice import PASSES
+from adiabat.codec.lending import lend
 from adiabat.codec.package import (
     BROKEN,
     STORE_FOLDER,
+    STORE_MODELS,
     SUFFIX,
     Package,
     add,
@@ -37,9 +39,9 @@ from adiabat.codec.package import (
     unpack,
 )
 
-__all__ = ["BY_FORMAT", "DEFAULT", "FORMAT", "NETS", "OUTPUTS", "SIDE", "STILL", "STORE_FOLDER", "SUFFIX", "Model"]
-__all__ += ["Net", "Package", "add", "add_store", "cache_folder", "find_model", "find_package", "folders", "keep"]
-__all__ += ["load", "net_number", "packages"]
+__all__ = ["BY_FORMAT", "DEFAULT", "FORMAT", "NETS", "OUTPUTS", "SIDE", "STILL", "STORE_FOLDER", "STORE_MODELS"]
+__all__ += ["SUFFIX", "Model", "Net", "Package", "add", "add_store", "cache_folder", "find_model", "find_package"]
+__all__ += ["folders", "keep", "lend", "load", "net_number", "packages"]
 
 FORMAT = 2
 KIND = "pyramid"

@@ -9,14 +9,18 @@ speaks about.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.sources.grib import grib_options, open_grib
+from adiabat.formats.sources.netcdf import group_names, netcdf_file, netcdf_store
+from adiabat.formats.sources.urls import is_url, open_options
 
 PACKING = ("scale_factor", "add_offset")
 _STANDARD_NAMES = (
@@ -42,10 +46,10 @@ def open_source(path: str | Path, *, group: str | None = None) -> xr.Dataset:
 
     Parameters
     ----------
-    path : path
-        A NetCDF 3 or 4, GRIB 1 or 2 file, or a Zarr store of version 2 or 3.
+    path : path or str
+        A NetCDF 3 or 4, GRIB 1 or 2 file, a Zarr store of version 2 or 3, or the URL of a NetCDF 4 file or a store.
     group : str, optional
-        The group inside a NetCDF 4 file or Zarr store.
+        The group inside a NetCDF 4 file or Zarr store; of GRIB, messages to keep: ``typeOfLevel=surface,number=0``.
 
     Returns
     -------
@@ -59,16 +63,50 @@ def open_source(path: str | Path, *, group: str | None = None) -> xr.Dataset:
     RequestError
         If there is nothing there, it is of another kind, or its variables lie in groups.
     """
-    path = Path(path)
+    return open_group(path, group, refuse_empty=True)
+
+
+def open_group(path: str | Path, group: str | None = None, *, refuse_empty: bool = False) -> xr.Dataset:
+    """Open as `open_source` does; a group that holds coordinates alone, or nothing, only if it need not be refused."""
+    path = str(path) if is_url(path) else Path(path)
     options = _open_options(path, group)
+    left_out = sorted(unwritable(path, group)) if "engine" not in options else []
+    options |= {"drop_variables": left_out} if left_out else {}
     raw = _open(path, options, mask_and_scale=False)
-    if not raw.data_vars:
+    if refuse_empty and not raw.data_vars:
         _refuse_empty(path, group)
-    coordinates = _coordinate_names(raw)
-    decode = {str(name): name not in coordinates and _is_field(variable) for name, variable in raw.variables.items()}
+    coordinates = coordinate_names(raw)
+    decode = decoded_names(raw, coordinates)
     raw.close()
     dataset = _open(path, options, mask_and_scale=decode)
     return dataset.set_coords(sorted(coordinates, key=str))
+
+
+def open_raw(path: str | Path, group: str | None = None) -> xr.Dataset:
+    """Open without masking and unpacking, to look at attributes."""
+    path = str(path) if is_url(path) else Path(path)
+    return _open(path, _open_options(path, group), mask_and_scale=False)
+
+
+def decoded_names(raw: xr.Dataset, coordinates: Collection[Hashable]) -> dict[str, bool]:
+    """Which variables are masked and unpacked: what a bound may speak about, never coordinates."""
+    return {str(name): name not in coordinates and is_field(variable) for name, variable in raw.variables.items()}
+
+
+def unwritable(path: str | Path, group: str | None = None) -> list[str]:
+    """Variables of a NetCDF file, or of a group of it, that are of kinds Zarr has nothing for: compound, or ragged."""
+    with netcdf_file(path) as file:
+        place = file[group] if group and group.strip("/") else file
+        return [name for name, variable in place.variables.items() if not _is_plain(variable)]
+
+
+def _is_plain(variable: Any) -> bool:
+    """Numbers, text, or names for numbers; compound and ragged types are none of these."""
+    return (
+        variable.dtype is str
+        or isinstance(variable.datatype, np.dtype)
+        or type(variable.datatype).__name__ == "EnumType"
+    )
 
 
 def is_zarr(path: Path) -> bool:
@@ -78,28 +116,31 @@ def is_zarr(path: Path) -> bool:
 
 def file_kind(path: Path) -> str | None:
     """``NetCDF`` or ``GRIB``, by a file's first bytes; None for anything else."""
-    with path.open("rb") as file:
-        start = file.read(8)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from error
     if start[:3] == b"CDF" or start == b"\x89HDF\r\n\x1a\n":
         return "NetCDF"
     return "GRIB" if start[:4] == b"GRIB" else None
 
 
-def _open_options(path: Path, group: str | None) -> dict[str, Any]:
+def _open_options(path: str | Path, group: str | None) -> dict[str, Any]:
+    if isinstance(path, str):
+        return dict(open_options(path, group))
     if not path.exists():
         raise RequestError(f"{path} does not exist")
     if is_zarr(path):
         # Group "" would be the root; None is what xarray wants for it.
-        return {"chunks": None, "group": group, **_zarr_options(path, group)}
+        return {"filename_or_obj": path, "chunks": None, "group": group, **_zarr_options(path, group)}
     if path.is_dir():
         raise RequestError(f"{path} is a folder, but not a Zarr store")
     kind = file_kind(path)
     if kind == "GRIB":
-        if group is not None:
-            raise RequestError("GRIB files have no groups: leave --group out")
-        return {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}
+        return {"filename_or_obj": path, "engine": "cfgrib", "backend_kwargs": grib_options(group)}
     if kind == "NetCDF":
-        return {"engine": "netcdf4", "group": group}
+        return {"filename_or_obj": netcdf_store(path, group)}
     raise RequestError(f"{path} is neither NetCDF, GRIB nor Zarr, which are what adiabat reads")
 
 
@@ -114,24 +155,19 @@ def _zarr_options(path: Path, group: str | None) -> dict[str, Any]:
     return {"engine": "adiabat", "view": "source" if bounds and None not in bounds.values() else None}
 
 
-def _open(path: Path, options: Mapping[str, Any], *, mask_and_scale: Any) -> xr.Dataset:
-    engine = options["engine"]
+def _open(path: str | Path, options: Mapping[str, Any], *, mask_and_scale: Any) -> xr.Dataset:
+    engine = options.get("engine", "netcdf4")
+    how = {"mask_and_scale": mask_and_scale, "decode_times": False, "decode_coords": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities of other people's files, dealt with here
-            return xr.open_dataset(
-                path,
-                **options,
-                mask_and_scale=mask_and_scale,
-                decode_times=False,
-                decode_coords=False,
-            )
+            return open_grib(options, how) if engine == "cfgrib" else xr.open_dataset(**options, **how)
     except (ImportError, ValueError) as error:
         module, kind = _NEEDS.get(engine, ("", ""))
         if isinstance(error, ImportError) or "unrecognized engine" in str(error):
             raise RequestError(f"reading {kind} needs the package {module}: pip install 'adiabat[io]'") from error
         raise RequestError(f"{path} cannot be read: {_first_line(error)}") from error
-    except (OSError, KeyError, EOFError) as error:
+    except (OSError, KeyError, EOFError, RuntimeError) as error:
         raise RequestError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
@@ -140,7 +176,7 @@ def _first_line(error: BaseException) -> str:
     return text.strip().splitlines()[0]
 
 
-def _refuse_empty(path: Path, group: str | None) -> None:
+def _refuse_empty(path: str | Path, group: str | None) -> None:
     groups = _group_names(path)
     below = [name for name in groups if name.startswith(f"/{group}" if group else "/")]
     if below:
@@ -149,24 +185,26 @@ def _refuse_empty(path: Path, group: str | None) -> None:
     raise RequestError(f"{path} holds no data variables")
 
 
-def _group_names(path: Path) -> list[str]:
+def _group_names(path: str | Path) -> list[str]:
     """List the groups that hold variables of their own."""
+    if isinstance(path, Path) and not is_zarr(path):
+        return group_names(path) if file_kind(path) == "NetCDF" else []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            groups = xr.open_groups(path, decode_cf=False)
+            groups = xr.open_groups(path, engine="zarr", decode_cf=False)
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [name for name, dataset in groups.items() if dataset.data_vars and name != "/"]
 
 
-def _is_field(variable: xr.Variable) -> bool:
+def is_field(variable: xr.Variable) -> bool:
     """Tell whether masking and unpacking applies: floats, and integers that stand for floats."""
     packed = any(key in variable.attrs for key in PACKING)
     return variable.dtype.kind == "f" or (variable.dtype.kind in "iu" and packed)
 
 
-def _coordinate_names(dataset: xr.Dataset) -> set[Hashable]:
+def coordinate_names(dataset: xr.Dataset) -> set[Hashable]:
     """Everything that says where and when, whichever way the file says so."""
     names: set[Hashable] = {name for name in dataset.variables if name in dataset.dims}
     for name, variable in dataset.variables.items():

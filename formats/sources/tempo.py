@@ -9,7 +9,7 @@ flags call bad become NaN. Everything is read when it is asked for, and nothing 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from adiabat.formats.errors import RequestError
-from adiabat.formats.sources.cf import PACKING, file_kind
+from adiabat.formats.sources.cf import file_kind, is_field
+from adiabat.formats.sources.netcdf import netcdf_file, netcdf_store
 
-__all__ = ["BAD", "BANDS", "CHANNELS", "is_tempo", "open_tempo"]
+__all__ = ["BAD", "BANDS", "CHANNELS", "is_tempo", "oddities", "open_tempo"]
 
 BANDS = ("band_290_490_nm", "band_540_740_nm")
 CHANNELS = 1028
@@ -37,7 +38,7 @@ def is_tempo(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_file() or file_kind(path) != "NetCDF":
         return False
-    with _file(path) as file:
+    with netcdf_file(path) as file:
         return _level(file) is not None
 
 
@@ -89,7 +90,7 @@ def open_tempo(
         raise RequestError(f"{path} does not exist")
     if not path.is_file() or file_kind(path) != "NetCDF":
         raise RequestError(f"expected a granule of TEMPO in NetCDF-4, got {path}, which is not NetCDF")
-    with _file(path) as file:
+    with netcdf_file(path) as file:
         level = _level(file)
         if level is None:
             groups = ", ".join(file.groups) or "none"
@@ -117,23 +118,29 @@ def open_tempo(
     return tree
 
 
+def oddities(groups: Mapping[str, xr.Dataset]) -> list[str]:
+    """What a granule of level 1 lacks of the product's layout; it can be archived all the same.
+
+    Parameters
+    ----------
+    groups : mapping of str to xarray.Dataset
+        By the paths of its groups.
+    """
+    present = [band for band in BANDS if f"/{band}" in groups]
+    out = [f"{band} is missing from this granule" for band in BANDS if present and band not in present]
+    for band in present:
+        found = groups[f"/{band}"].sizes.get("spectral_channel", CHANNELS)
+        if found != CHANNELS:
+            out.append(f"{band} has {found} spectral channels, the product {CHANNELS}")
+    return out
+
+
 def _level(file: Any) -> int | None:
     if any(name in file.groups for name in BANDS):
         return 1
     if "product" in file.groups and "geolocation" in file.groups and "mirror_step" in file.dimensions:
         return 2
     return None
-
-
-def _file(path: Path) -> Any:
-    try:
-        import netCDF4
-    except ImportError as error:
-        raise RequestError("reading NetCDF needs the package netCDF4: pip install 'adiabat[io]'") from error
-    try:
-        return netCDF4.Dataset(path)
-    except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _groups(file: Any, above: str = "/") -> Iterator[str]:
@@ -143,23 +150,18 @@ def _groups(file: Any, above: str = "/") -> Iterator[str]:
 
 
 def _open_group(path: Path, name: str) -> xr.Dataset:
-    options: dict[str, Any] = {"group": name, "engine": "netcdf4", "decode_times": False, "decode_coords": False}
+    options: dict[str, Any] = {"decode_times": False, "decode_coords": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities of other people's files
-            with xr.open_dataset(path, mask_and_scale=False, **options) as raw:
-                decode = {str(key): _is_field(variable) for key, variable in raw.variables.items()}
-            dataset = xr.open_dataset(path, mask_and_scale=decode, **options)
+            with xr.open_dataset(netcdf_store(path, name), mask_and_scale=False, **options) as raw:
+                decode = {str(key): is_field(variable) for key, variable in raw.variables.items()}
+            dataset = xr.open_dataset(netcdf_store(path, name), mask_and_scale=decode, **options)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise RequestError(f"{path} cannot be read: {str(error).strip() or type(error).__name__}") from error
     placed = dataset.set_coords([key for key in _PLACES if key in dataset.variables])
     placed.set_close(dataset.close)
     return placed
-
-
-def _is_field(variable: xr.Variable) -> bool:
-    packed = any(key in variable.attrs for key in PACKING)
-    return variable.dtype.kind == "f" or (variable.dtype.kind in "iu" and packed)
 
 
 def _check_band(path: Path, name: str, band: xr.Dataset, channels: int | None) -> None:

@@ -1,0 +1,59 @@
+"""What an archive came to, written into it before it is put in its place: errors, models, and no stray files.
+
+Stage: archive, at the end. Spec: `spec/archive.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from adiabat.formats.blocks import Block, find_files, open_stored
+from adiabat.formats.inventory import models_of
+from adiabat.formats.journal import Record
+
+__all__ = ["note_achieved", "sweep"]
+
+CHUNKS = "c"  # folder of an array's chunks
+LOOKED_AT = 50  # files whose streams are asked for their models
+
+
+def note_achieved(store: Path, records: Iterable[Record]) -> None:
+    """Add errors to the attribute ``adiabat`` of every compressed array, and the models that decoding needs."""
+    arrays: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        arrays[record.array].append(record)
+    for path, some in arrays.items():
+        stored = open_stored(store, path)
+        if "adiabat" not in stored.attrs:
+            continue
+        note = json.loads(str(stored.attrs["adiabat"]))
+        note["achieved"] = achieved(some)
+        seen = models_of(stored, store / path, most_chunks=LOOKED_AT)
+        note["models"] = sorted({*note.get("models", ()), *seen})
+        stored.attrs["adiabat"] = json.dumps(note)
+
+
+def achieved(records: Sequence[Record]) -> dict[str, float]:
+    """Largest error (in units of what the bound counts in), its share of the bound, RMSE and mean absolute error."""
+    compared = max(1, sum(record.compared for record in records))
+    return {
+        "max_error": max(record.max_error for record in records),
+        "of_bound": max(record.used for record in records),
+        "rmse": math.sqrt(math.fsum(record.sum_of_squares for record in records) / compared),
+        "mean_error": math.fsum(record.sum_of_errors for record in records) / compared,
+    }
+
+
+def sweep(store: Path, blocks: Iterable[Block]) -> None:
+    """Remove what writers that were killed left among the chunks."""
+    known: dict[str, set[Path]] = defaultdict(set)
+    for block in blocks:
+        known[block.array].update(find_files(store, open_stored(store, block.array), block))
+    for path, files in known.items():
+        for file in (store / path / CHUNKS).rglob("*"):
+            if file.is_file() and file not in files:
+                file.unlink()
