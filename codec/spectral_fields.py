@@ -31,6 +31,7 @@ FRACTION = 12  # bits of a weight behind the point
 WIDEST = 1 << 16  # magnitude of a weight
 LARGEST = 1 << 40  # of a field
 SYMBOL = (1 << 31) - 1
+FAR_OUT = 4.0  # times what prediction is off on average
 WORTH = 0.002  # of a field's residual variance, that an earlier field must explain to have a weight
 
 Integers = NDArray[np.int64]
@@ -88,28 +89,39 @@ def read_fields(data: bytes, shape: tuple[int, int, int]) -> Integers:
 
 
 def fit_weights(field: Integers, off: Integers) -> Integers:
-    """Weights of neighbours and of earlier fields, by least squares; a field of one row has none but western ones."""
+    """Weights of neighbours and of earlier fields, by least squares; a field of one row has none but western ones.
+
+    The first place, which has no neighbours, is left out: it would outweigh all others.
+    """
+    if field.size < 2:
+        return np.zeros(NEIGHBOURS + len(off), np.int64)
     used = [0, 4] if len(field) == 1 else list(range(NEIGHBOURS))
-    target = field.ravel().astype(np.float64)
-    near = _neighbours(field)[used].astype(np.float64)
-    scale = float(np.sqrt(np.mean(target**2))) + 1e-9
-    ridge = 1e-6 * scale * np.sqrt(target.size) * np.eye(len(used))
-    given = np.concatenate([near.T, ridge])
-    wanted = np.concatenate([target, ridge.mean(1)])
-    spatial = np.linalg.lstsq(given, wanted, rcond=None)[0]
+    target = field.ravel()[1:].astype(np.float64)
+    near = _neighbours(field)[used, 1:].astype(np.float64)
+    off_by = np.abs(target - _least_squares(near, target) @ near)
+    kept = off_by <= FAR_OUT * off_by.mean()  # places far out say little about the others
+    spatial = _least_squares(near[:, kept], target[kept])
     weights = np.zeros(NEIGHBOURS + len(off))
     weights[used] = spatial
-    left = target - spatial @ near
+    left = (target - spatial @ near)[kept]
     if len(off):
-        earlier = off.astype(np.float64) / (1 << FRACTION)
+        earlier = off[:, 1:][:, kept].astype(np.float64) / (1 << FRACTION)
         sizes = np.mean(earlier**2, axis=1)
-        normal = earlier @ earlier.T + np.diag(1e-6 * sizes + 1e-9) * target.size
+        normal = earlier @ earlier.T + np.diag(1e-6 * sizes + 1e-9) * left.size
         cross = np.linalg.solve(normal, earlier @ left)
-        kept = cross**2 * sizes > WORTH * (np.mean((left - cross @ earlier) ** 2) + 1e-3)
-        if kept.any():
-            normal, right = normal[np.ix_(kept, kept)], earlier[kept] @ left
-            weights[NEIGHBOURS:][kept] = np.linalg.solve(normal, right)
+        worth = cross**2 * sizes > WORTH * (np.mean((left - cross @ earlier) ** 2) + 1e-3)
+        if worth.any():
+            normal, right = normal[np.ix_(worth, worth)], earlier[worth] @ left
+            weights[NEIGHBOURS:][worth] = np.linalg.solve(normal, right)
     return np.clip(np.rint(weights * (1 << FRACTION)), -WIDEST, WIDEST).astype(np.int64)
+
+
+def _least_squares(near: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of neighbours (neighbour, place), kept small where several would do."""
+    scale = float(np.sqrt(np.mean(target**2))) + 1e-9
+    ridge = 1e-6 * scale * np.sqrt(target.size) * np.eye(len(near))
+    given = np.concatenate([near.T, ridge])
+    return np.linalg.lstsq(given, np.concatenate([target, ridge.mean(1)]), rcond=None)[0]
 
 
 def _neighbours(field: Integers) -> Integers:

@@ -28,6 +28,7 @@ FAR = 8.0  # root mean squares of its channel: what lies farther off is no part 
 FEW_GAPS, FIXED_POINTS = 0.05, 3  # share of a pixel's channels; rounds of guessing them
 RIDGE = 1e-9
 BEYOND = 2.0**50  # of its typical step: such values are no part of the spectra
+CALM, NEAR_SCALE, FAR_SCALE = 31, 4, 12  # channels; parts of an octave that scales may be off, and jump in a line
 ROUNDING = 1 / 12  # variance of rounding to integers
 
 Floats = NDArray[np.float64]
@@ -56,13 +57,16 @@ def fit_basis(x: NDArray[np.floating], limits: Floats, *, valid: Mask | None, im
     spectra, c, deviation = _principal(z, COUNTS[-1])
     count, coarseness, noise = _choose(z, spectra, c, image, 2 * limits / octaves(scales, COARSE)[:, None])
     step = coarseness * np.sqrt(12 * noise)
-    basis = _quantised(mean, spectra[:count] * step, deviation[:count] / step, noise / z.shape[1])
+    stored = _calm(scales)
+    ratio = octaves(scales, COARSE) / octaves(stored, COARSE)
+    sizes = deviation[:count] / step * np.exp(-np.log(ratio).mean())
+    basis = _quantised(mean * ratio, spectra[:count] * (step * ratio), sizes, noise / z.shape[1])
     if basis is None:
         return None
-    exact = np.ldexp(basis.rows.astype(np.float64), basis.exponents[:, None])
+    exact = np.ldexp(basis.rows.astype(np.float64), basis.exponents[:, None]) / ratio
     z += (mean - exact[0])[:, None]
     n = np.rint(np.clip(_coefficients(z, exact[1:]), -BEYOND, BEYOND)).astype(np.int64)
-    return Fitted(scales, basis, n) if basis.fits(n) else None
+    return Fitted(stored, basis, n) if basis.fits(n) else None
 
 
 def _scales(limits: Floats, valid: Mask | None) -> NDArray[np.int64]:
@@ -77,6 +81,18 @@ def _scales(limits: Floats, valid: Mask | None) -> NDArray[np.int64]:
     typical[counts == 0] = np.median(some) if some.size else 1.0
     tiny, huge = 2.0 ** -(FARTHEST - 1), 2.0 ** (FARTHEST - 1)
     return octaves_below(np.clip(typical, tiny, huge), COARSE)
+
+
+def _calm(scales: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Scales that hardly change from channel to channel, so that lengths of steps do not jump; near enough to these."""
+    window = np.lib.stride_tricks.sliding_window_view(np.pad(scales, CALM // 2, mode="edge"), CALM)
+    smooth = np.median(window, axis=1).astype(np.int64)
+    wanted = np.where(np.abs(scales - smooth) > FAR_SCALE, scales, smooth)
+    out, now = np.empty_like(scales), int(wanted[0])
+    for j, each in enumerate(wanted.tolist()):
+        now = each if abs(each - now) > NEAR_SCALE else now
+        out[j] = now
+    return out
 
 
 def _mean(z: Floats) -> Floats:

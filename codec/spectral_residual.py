@@ -50,16 +50,22 @@ class Class:
     @classmethod
     def of(cls, symbols: Integers, before: Integers) -> Class:
         """Choose shift and edges for symbols, with the magnitudes before each: what takes fewest bits."""
-        typical = float(np.sqrt(np.mean(symbols.astype(np.float64) ** 2))) if symbols.size else 0.0
-        shift = min(MAX_SHIFT, max(0, int(np.log2(typical + 1)) - LETTER_BITS))
-        high = symbols >> shift
-        plain = cls(shift, (), (Histogram.of(high),))
+        size = np.abs(symbols.astype(np.float64)) if symbols.size else np.zeros(1)
+        typical = float(np.sqrt(np.mean(size**2))), float(np.median(size))  # few symbols may be far out
+        shifts = {min(MAX_SHIFT, max(0, int(np.log2(each + 1)) - LETTER_BITS)) for each in typical}
+        plain, most = min((cls._plain(symbols, shift) for shift in sorted(shifts)), key=lambda each: each[1])
         ends = np.quantile(before, (1 / 3, 2 / 3)).astype(np.int64) if before.size else np.zeros(2, np.int64)
         edges = (int(ends[0]), int(max(ends[1], ends[0] + 1)))
-        of = np.digitize(before, edges, right=True)
-        split = cls(shift, edges, tuple(Histogram.of(high[of == each]) for each in range(3)))
+        of, high = np.digitize(before, edges, right=True), symbols >> plain.shift
+        split = cls(plain.shift, edges, tuple(Histogram.of(high[of == each]) for each in range(3)))
         cost = sum(histogram.bits(high[of == each]) for each, histogram in enumerate(split.histograms))
-        return split if cost < 0.998 * plain.histograms[0].bits(high) else plain
+        return split if cost < 0.998 * (most - plain.shift * symbols.size) else plain
+
+    @classmethod
+    def _plain(cls, symbols: Integers, shift: int) -> tuple[Class, float]:
+        """One histogram at a shift, and the bits that symbols take."""
+        histogram = Histogram.of(symbols >> shift)
+        return cls(shift, (), (histogram,)), histogram.bits(symbols >> shift) + shift * symbols.size
 
     def groups(self, before: Integers, valid: Mask | None) -> Iterator[tuple[Histogram, Integers]]:
         """Each histogram with the pixels (indices) that are coded under it."""

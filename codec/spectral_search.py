@@ -25,7 +25,10 @@ SHARED = 8  # prices of residual symbols, that channels of like spread share
 LETTERS = 64  # magnitudes of residual symbols with a price of their own; beyond, the residual decides nothing
 HALF = 256  # the same of a coefficient's symbols
 WIDE = 32.0  # mean magnitude of a coefficient's symbols from which on one is as dear as the next
+EXTREME = 1e15  # steps, and changes of predictions, beyond which nothing is gained; so all stay finite in float32
 PRIOR = 20.0  # symbols that a Laplacian counts for, beside those that were seen
+
+REORDER = {"reassoc", "nsz", "contract"}  # sums in any order: what they decide is which integers, not what they mean
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,7 +39,7 @@ def improved(
     x: NDArray[np.floating], n: Integers, basis: Basis, steps: Steps, *, valid: Mask | None, image: tuple[int, int]
 ) -> Integers:
     """Coefficients (component, pixel) near n that take fewer bits; x and valid as of `encode_spectra`."""
-    n = n.copy()
+    first, n = n, n.copy()
     for _ in range(SWEEPS if len(n) else 0):
         fields = n.reshape(len(n), *image)
         off = np.zeros(n.shape, np.int64)
@@ -47,11 +50,12 @@ def improved(
             prices[i] = _prices_of_field(differences(field, own, off, i))
             weights[i, : own.size] = own
         kinds, dear = _prices_of_residual(x, n, basis, steps, valid)
-        w = np.ascontiguousarray(np.ldexp(basis.rows[1:].astype(np.float64), basis.exponents[1:, None]), np.float32)
+        rows = np.ldexp(basis.rows[1:].astype(np.float64), basis.exponents[1:, None])
+        w = np.ascontiguousarray(np.clip(rows, -EXTREME, EXTREME), np.float32)
         for block in _blocks(x.shape):
             off_by, inverse = _residual(x, n, basis, steps, valid, block)
             _move(off_by, inverse, w, fields, off, weights, prices, kinds, dear, block.start)
-    return n
+    return n if basis.fits(n) else first
 
 
 def _blocks(shape: tuple[int, ...]) -> list[slice]:
@@ -67,7 +71,7 @@ def _residual(
     y = basis.predict(n[:, pixels], every)
     inverse = 1 / steps.lengths(y, every)
     left = (x[:, pixels] / steps.scale[:, None] - y) * inverse
-    counts = np.abs(left) < LETTERS  # not so of NaN
+    counts = (np.abs(left) < LETTERS) & (inverse > 1 / EXTREME) & (inverse < EXTREME)  # not so of NaN
     if valid is not None:
         counts &= valid[:, pixels]
     left[~counts], inverse[~counts] = 0.0, 0.0
@@ -90,15 +94,16 @@ def _prices_of_field(symbols: Integers) -> Floats:
 def _prices_of_residual(
     x: NDArray[np.floating], n: Integers, basis: Basis, steps: Steps, valid: Mask | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Where the prices of a channel's symbols begin, and bits of symbols by their magnitude; from some of the pixels."""
+    """Where prices of a channel's symbols begin, and bits of symbols by their magnitude; from some of the pixels."""
     every = slice(None, None, max(1, x.size // EVERY))
-    left, inverse = _residual(x[:, every], n[:, every], basis, steps, None if valid is None else valid[:, every], slice(None))
-    sizes, there = np.abs(np.rint(left)).astype(np.int64), inverse > 0
-    spread = sizes.sum(0) / np.maximum(there.sum(0), 1)
+    there = None if valid is None else valid[:, every]
+    left, inverse = _residual(x[:, every], n[:, every], basis, steps, there, slice(None))
+    sizes, known = np.abs(np.rint(left)).astype(np.int64), inverse > 0
+    spread = sizes.sum(0) / np.maximum(known.sum(0), 1)
     kinds = np.empty(len(x), np.int64)
     dear = np.empty((min(SHARED, len(x)), LETTERS + 1), np.float32)
     for kind, channels in enumerate(np.array_split(np.argsort(spread, kind="stable"), len(dear))):
-        counts = np.bincount(sizes[:, channels][there[:, channels]], minlength=LETTERS + 1).astype(np.float64)
+        counts = np.bincount(sizes[:, channels][known[:, channels]], minlength=LETTERS + 1).astype(np.float64)
         ratio = (mean := float(spread[channels].mean()) + 0.02) / (1 + mean)
         share = ratio ** np.arange(LETTERS + 1.0) * (1 - ratio)
         bits = -np.log2(np.maximum((counts + PRIOR * share) / (counts.sum() + PRIOR), 2.0**-40))
@@ -107,7 +112,7 @@ def _prices_of_residual(
     return kinds, dear.ravel()
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@numba.njit(nogil=True, cache=True, fastmath=REORDER)
 def _both(left, inverse, w, kinds, dear):  # type: ignore[no-untyped-def]
     """Bits of a pixel's residual with a coefficient one lower, and one higher."""
     lower, higher = np.float32(0), np.float32(0)
@@ -119,7 +124,7 @@ def _both(left, inverse, w, kinds, dear):  # type: ignore[no-untyped-def]
     return lower, higher
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@numba.njit(nogil=True, cache=True, fastmath=REORDER)
 def _bits(left, kinds, dear):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for j in range(left.size):

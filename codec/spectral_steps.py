@@ -141,17 +141,18 @@ class Steps:
 def _envelope(light: Floats, wanted: Floats) -> Floats:
     """a, b, c not below zero with a + b y + c y^2 close to what is wanted and hardly ever above it."""
     powers = np.stack([np.ones_like(light), light, light * light]) / wanted
+    sizes = np.sqrt((powers**2).mean(1)) + 1e-300
+    powers /= sizes[:, None]
+    products, sums = powers @ powers.T / light.size, powers.mean(1)
     best, terms = np.inf, np.zeros(3)
     for some in chain.from_iterable(combinations(range(3), size) for size in (1, 2, 3)):
-        chosen = powers[list(some)]
-        scale = np.sqrt((chosen**2).mean(1)) + 1e-300
-        found = np.linalg.lstsq((chosen / scale[:, None]).T, np.ones_like(light), rcond=1e-9)[0] / scale
-        error = float(np.mean((found @ chosen - 1) ** 2))
+        found = np.linalg.lstsq(products[np.ix_(some, some)], sums[list(some)], rcond=1e-12)[0]
+        error = float(np.mean((found @ powers[list(some)] - 1) ** 2))
         if (found >= 0).all() and error < 0.98 * best - 1e-6:  # a further term must earn its place
             best, terms = error, np.zeros(3)
             terms[list(some)] = found
     room = 1 / np.maximum(terms @ powers, 1e-300)
-    return terms * min((float(np.quantile(room, share)) for share in SHARES), key=lambda f: _cost(room, f))
+    return terms / sizes * min(np.quantile(room, SHARES).tolist(), key=lambda f: _cost(room, f))
 
 
 def _cost(room: Floats, factor: float) -> float:

@@ -5,6 +5,9 @@
     open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify, take_inventory
      (sources)                 (plan, of policy, chunks, static)    (archive)        (verify, inventory)
 
+    Zarr store -> open_archive -> Dataset              Zarr store -> export -> NetCDF, plain Zarr
+                  (reading, of xarray_backend, store_models)         (export, of rounding, export_targets)
+
     array with holes -> rank_selection -> low_rank.write -> low-rank store -> xarray_backend
                                           (low_rank_candidates, low_rank_layout)
 
@@ -12,6 +15,8 @@
 these. `adiabat.formats.low_rank` keeps arrays as CP factors. xarray and Zarr do the input and
 output; torch is never imported here.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from adiabat.formats.archive import compress, write
 from adiabat.formats.errors import RequestError
@@ -22,12 +27,16 @@ from adiabat.formats.sources import open_source
 from adiabat.formats.static import open_static
 from adiabat.formats.verify import VariableCheck, verify
 
+if TYPE_CHECKING:
+    from adiabat.formats.reading import open_archive
+
 __all__ = [
     "RequestError",
     "VariableCheck",
     "VariablePlan",
     "compress",
     "make_plan",
+    "open_archive",
     "open_source",
     "open_static",
     "parse_bound",
@@ -35,3 +44,12 @@ __all__ = [
     "verify",
     "write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what registers an accessor of xarray only for those who ask for it."""
+    if name == "open_archive":
+        from adiabat.formats.reading import open_archive
+
+        return open_archive
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

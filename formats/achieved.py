@@ -31,20 +31,24 @@ def note_achieved(store: Path, records: Iterable[Record]) -> None:
         if "adiabat" not in stored.attrs:
             continue
         note = json.loads(str(stored.attrs["adiabat"]))
-        note["achieved"] = achieved(some)
+        note["achieved"] = achieved(some, relative=isinstance(note["bound"], dict) and "rel" in note["bound"])
         seen = models_of(stored, store / path, most_chunks=LOOKED_AT)
         note["models"] = sorted({*note.get("models", ()), *seen})
         stored.attrs["adiabat"] = json.dumps(note)
 
 
-def achieved(records: Sequence[Record]) -> dict[str, float]:
-    """Largest error (in units of what the bound counts in), its share of the bound, RMSE and mean absolute error."""
+def achieved(records: Sequence[Record], *, relative: bool = False) -> dict[str, float]:
+    """Largest error (in units of what the bound counts in), its share of the bound, RMSE and mean absolute error.
+
+    relative: the last as a share of the mean magnitude, as `adiabat.formats.metrics.ErrorSummary.mean_error` has it.
+    """
     compared = max(1, sum(record.compared for record in records))
+    over = math.fsum(record.sum_of_magnitudes for record in records) if relative else compared
     return {
         "max_error": max(record.max_error for record in records),
         "of_bound": max(record.used for record in records),
         "rmse": math.sqrt(math.fsum(record.sum_of_squares for record in records) / compared),
-        "mean_error": math.fsum(record.sum_of_errors for record in records) / compared,
+        "mean_error": math.fsum(record.sum_of_errors for record in records) / over if over else 0.0,
     }
 
 

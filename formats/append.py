@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import zarr
 from adiabat.formats.achieved import note_achieved
 from adiabat.formats.archive import Progress, Run, do_blocks
 from adiabat.formats.blocks import Block, InMemory, Job, Openable, blocks_of, path_of
+from adiabat.formats.bundles import bundle_blocks
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import RECORDS, Record, digest_of, read_records, write_records
 from adiabat.formats.metadata import REQUEST, Groups, add_history, consolidate
@@ -46,12 +48,18 @@ class Seam:
         Index in the store of the source's first time.
     total : int
         Times that there will be.
+    times : array
+        Those that the store has, decoded.
+    first : object
+        The first of the source.
     """
 
     dim: str
     stored: int
     lead: int
     total: int
+    times: Any
+    first: Any
 
 
 def append_times(
@@ -94,10 +102,10 @@ def append_times(
         if run.restart or source.identity() is None:
             space.clear()
         space.begin(asked, lambda store: _make(space.target, store, groups, seams, command, digest_of(asked)))
-        if run.workers.alone(blocks):
-            source = InMemory({place: dataset for place, (dataset, _) in groups.items()})
-        job = Job(source, space.store, space.journal.folder, run.workers.threads(blocks))
-        do_blocks(job, blocks, run.workers, told)
+        opened = {place: dataset for place, (dataset, _) in groups.items()}
+        used = InMemory(opened) if run.workers.alone(blocks) else source
+        job = Job(used, space.store, space.journal.folder, run.workers.threads(blocks))
+        do_blocks(job, bundle_blocks(blocks, opened, most=run.workers.memory // 4), run.workers, told)
         records = [*kept, *space.journal.read().values()]
         note_achieved(space.store, records)
         write_records(space.store, records)
@@ -125,7 +133,7 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
         raise RequestError(f"the store has no times along {dim}, which the source has")
     old, new = _decoded(stored[dim]), _decoded(dataset[dim])
     if not len(new) or new[-1] <= old[-1]:
-        return Seam(dim, len(old), 0, len(old))
+        return Seam(dim, len(old), 0, len(old), old, old[0])
     common = np.flatnonzero(old == new[0])
     lead = int(common[0]) if common.size else len(old)
     if not np.array_equal(old[lead:], new[: len(old) - lead]) or (lead == len(old) and new[0] <= old[-1]):
@@ -133,7 +141,7 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
             f"the times of the source do not go on from those of the store, which ends at {old[-1]}: it begins at {new[0]}"
             f"{f' in {place}' if place != '/' else ''}"
         )
-    return Seam(dim, len(old), lead, lead + len(new))
+    return Seam(dim, len(old), lead, lead + len(new), old, new[0])
 
 
 def _decoded(times: xr.DataArray) -> Any:
@@ -144,20 +152,20 @@ def _extend(variable: VariablePlan, place: str, seam: Seam | None, target: Path)
     """Blocks to write of one variable, and the records that stay."""
     path = path_of(place, variable)
     records = list(read_records(target, [path]).values())
-    if seam is None or seam.dim not in variable.dims or seam.total == seam.stored:
-        return [], records
     if not records:
         raise RequestError(f"{target} holds no {path} that adiabat wrote, so nothing can be appended to it")
     stored = zarr.open_array(target, path=path, mode="r")
     _check_same(variable, stored, target)
+    if seam is None or seam.dim not in variable.dims or seam.total == seam.stored:
+        return [], records
     axis = variable.dims.index(seam.dim)
     whole = (stored.shards or stored.chunks)[axis]
     full = seam.stored // whole * whole
     origin = min((record.start[axis] for record in records if record.stop[axis] > full), default=full)
     if origin < seam.lead:
         raise RequestError(
-            f"the last shard of {path} is not full, so that it is written again: the source must begin "
-            f"{seam.lead - origin} times earlier"
+            f"the last file of {path} has room left, so that it is written again: expected a source that begins at "
+            f"{seam.times[origin]} or before, got one that begins at {seam.first}"
         )
     shape = tuple(seam.total if i == axis else n for i, n in enumerate(variable.shape))
     extended = replace(variable, shape=shape, chunks=stored.chunks, shards=stored.shards)
@@ -190,9 +198,11 @@ def _make(
             copy = store / file.relative_to(target)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-    for place, (dataset, plan) in groups.items():
-        if seams[place] is not None:
-            _resize(store, place, dataset, plan, seams[place])  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Zarr: fixed-length strings are not in the v3 spec yet
+        for place, (dataset, plan) in groups.items():
+            if seams[place] is not None:
+                _resize(store, place, dataset, plan, seams[place])  # type: ignore[arg-type]
     root = zarr.open_group(store, mode="r+", use_consolidated=False)
     root.attrs.update({"history": add_history(root.attrs.get("history"), command), REQUEST: request})
 
@@ -203,7 +213,10 @@ def _resize(store: Path, place: str, dataset: xr.Dataset, plan: Sequence[Variabl
     children = {"", *(variable.child for variable in plan)}
     for child in children:
         group = zarr.open_group(store, mode="r+", path="/".join(filter(None, (within, child))), use_consolidated=False)
-        for name, array in group.arrays():
+        for name in map(str, dataset.variables):
+            array = group.get(name)
+            if not isinstance(array, zarr.Array):
+                continue
             dims = array.metadata.dimension_names or ()  # type: ignore[union-attr]
             if seam.dim not in dims:
                 continue

@@ -30,6 +30,7 @@ from adiabat.formats.blocks import (
     path_of,
     read_digest,
 )
+from adiabat.formats.bundles import Bundle, bundle_blocks
 from adiabat.formats.engine import Workers, run_blocks
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import Journal, Record, digest_of, read_records, write_records
@@ -192,8 +193,9 @@ def archive(
     run, space = run or Run(), Workspace(Path(target))
     asked = _describe(source, groups)
     blocks = [block for place, (_, plan) in sorted(groups.items()) for each in plan for block in blocks_of(place, each)]
+    opened = {place: dataset for place, (dataset, _) in groups.items()}
     if run.workers.alone(blocks):
-        source = InMemory({place: dataset for place, (dataset, _) in groups.items()})
+        source = InMemory(opened)
     told = progress or (lambda *_: None)
     if not run.overwrite and asked["source"] is not None and _stands(space.target, asked):
         _repair(source, blocks, space, run, told)
@@ -206,7 +208,8 @@ def archive(
             made = partial(write_metadata, groups, command=command, request=digest_of(asked))
             space.begin(asked, made, run.name)
             job = Job(source, space.store, space.journal.folder, run.workers.threads(blocks))
-            do_blocks(job, blocks[run.part[0] - 1 :: run.part[1]], run.workers, told)
+            bundles = bundle_blocks(blocks, opened, most=run.workers.memory // 4)
+            do_blocks(job, bundles[run.part[0] - 1 :: run.part[1]], run.workers, told)
             if not _finish(space, blocks, asked, overwrite=run.overwrite):
                 return False
         except BaseException:
@@ -233,24 +236,28 @@ def _describe(source: Openable, groups: Groups) -> dict[str, Any]:
     return plain
 
 
-def do_blocks(job: Job, blocks: Sequence[Block], workers: Workers, told: Progress) -> None:
+def do_blocks(job: Job, bundles: Sequence[Bundle], workers: Workers, told: Progress) -> None:
     """Do those blocks whose files are not as a record says."""
-    sizes = {block.key: block for block in blocks}
+    names = {block.key: block.name for bundle in bundles for block in bundle}
 
     def seen(record: Record | None) -> None:
-        told(*("", 0, 0) if record is None else (sizes[record.block].name, record.values, record.written_bytes))
+        told(*("", 0, 0) if record is None else (names[record.block], record.values, record.written_bytes))
 
-    waiting, journal = [], Journal(job.journal)
+    journal = Journal(job.journal)
     records = journal.read()
-    for block in blocks:
+
+    def is_done(block: Block) -> bool:
         record = records.get(block.key)
-        if record is not None and _is_as(record, job.store, block):
+        if record is None:
+            return False
+        if _is_as(record, job.store, block):
             seen(record)
-            continue
-        if record is not None:
-            journal.forget(record)
-        waiting.append(block)
-    run_blocks(job, waiting, workers, seen)
+            return True
+        journal.forget(record)
+        return False
+
+    waiting = (tuple(block for block in bundle if not is_done(block)) for bundle in bundles)
+    run_blocks(job, [bundle for bundle in waiting if bundle], workers, seen)
 
 
 def _is_as(record: Record, store: Path, block: Block) -> bool:
@@ -296,7 +303,7 @@ def _repair(source: Openable, blocks: Sequence[Block], space: Workspace, run: Ru
     with space.lock(run.name):
         try:
             job = Job(source, space.target, space.journal.folder, run.workers.threads(broken))
-            do_blocks(job, broken, run.workers, told)
+            do_blocks(job, [(block,) for block in broken], run.workers, told)
             write_records(space.target, [*(records | space.journal.read()).values()])
         finally:
             space.discard()

@@ -1,4 +1,4 @@
-"""One task of an archive: read a region of whole shards, encode, write, read back, check, and only then record it.
+"""One task of an archive: read regions of whole shards, encode, write, read back, check, and only then record them.
 
 Stage: the middle of the engine. A block shares no file with another, and doing it twice gives the same bytes, so that
 it does not matter who does it, how often, or where it was interrupted.
@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,10 +37,11 @@ __all__ = [
     "Openable",
     "blocks_of",
     "find_files",
+    "hull",
     "open_stored",
     "path_of",
     "read_digest",
-    "write_block",
+    "write_blocks",
 ]
 
 BLOCK_VALUES = 2**20  # of small chunks: so few that a kill loses little, so many that records are next to nothing
@@ -185,8 +186,8 @@ def path_of(group: str, variable: VariablePlan) -> str:
     return "/".join(part for part in (group.strip("/"), variable.child, variable.name) if part)
 
 
-def write_block(job: Job, block: Block) -> Record:
-    """Do one block, from reading its source to its record in the journal.
+def write_blocks(job: Job, bundle: Sequence[Block]) -> list[Record]:
+    """Do blocks that are read together, each from its values to its record in the journal.
 
     Raises
     ------
@@ -197,9 +198,15 @@ def write_block(job: Job, block: Block) -> Record:
 
     limit_threads(job.threads)
     source = job.source.open() if isinstance(job.source, InMemory) else _opened(job.source)
-    dataset, stored = source[block.group], open_stored(job.store, block.array)
-    note = json.loads(str(stored.attrs.get("adiabat", "{}")))
-    values, noise = _read(dataset, block.name, block), None
+    dataset, whole = source[bundle[0].group], hull(bundle)
+    values = _read(dataset, whole.name, whole)
+    return [_write(job, block, dataset, values[_within(block, whole)]) for block in bundle]
+
+
+def _write(job: Job, block: Block, dataset: xr.Dataset, values: NDArray[Any]) -> Record:
+    """Encode, write, read back, check, record."""
+    stored = open_stored(job.store, block.array)
+    note, noise = json.loads(str(stored.attrs.get("adiabat", "{}"))), None
     if note.get("noise") is None:
         stored[block.region or ...] = values.astype(stored.dtype, copy=False)
     else:
@@ -207,13 +214,24 @@ def write_block(job: Job, block: Block) -> Record:
         index = [first // chunk for first, chunk in zip(block.start, stored.chunks, strict=True)]
         write_chunk(stored, index, values.astype(stored.dtype, copy=False), noise, _told(stored))
     written, digest = _sync(find_files(job.store, stored, block))
-    errors = _check(values, np.asarray(stored[block.region or ...]), note.get("bound", "lossless"), block, noise)
+    errors = _check(values, np.asarray(stored[block.region or ...]), note, block, noise)
     record = Record(
         block.key, block.stop, written, digest, errors.values, errors.compared, errors.max_error, errors.used,
-        errors.sum_of_errors, errors.sum_of_squares,
+        errors.sum_of_errors, errors.sum_of_squares, errors.sum_of_magnitudes,
     )  # fmt: skip
     Journal(job.journal).keep(record)
     return record
+
+
+def hull(bundle: Sequence[Block]) -> Block:
+    """The block from the first corner of a bundle to the last."""
+    start = tuple(min(place) for place in zip(*(block.start for block in bundle), strict=True))
+    stop = tuple(max(place) for place in zip(*(block.stop for block in bundle), strict=True))
+    return replace(bundle[0], start=start, stop=stop)
+
+
+def _within(block: Block, whole: Block) -> tuple[slice, ...]:
+    return tuple(slice(a - o, b - o) for a, b, o in zip(block.start, block.stop, whole.start, strict=True))
 
 
 def find_files(store: Path, stored: Array, block: Block) -> list[Path]:
@@ -269,19 +287,20 @@ def _told(stored: Array) -> dict[str, Any]:
 
 
 def _check(
-    source: NDArray[Any], stored: NDArray[Any], bound: Any, block: Block, noise: NDArray[Any] | None
+    source: NDArray[Any], stored: NDArray[Any], note: Mapping[str, Any], block: Block, noise: NDArray[Any] | None
 ) -> ErrorSummary:
     """Hold a block against its source; BoundError where a value is out of bounds."""
-    errors = ErrorSummary(bound)
+    limits = note.get("valid_range")
+    errors = ErrorSummary(note.get("bound", "lossless"), valid_range=None if limits is None else (limits[0], limits[1]))
     whole = xr.DataArray(np.broadcast_to(np.int8(0), source.shape))
     if source.dtype.kind in "iu" and not np.array_equal(source, stored):  # float64 cannot tell large ones apart
         raise BoundError(f"{block.key}: integers that were read back differ from the source")
     for part in blocks(source.shape, choose_chunks(whole, most=PLAIN_VALUES), at_once=1):  # errors take memory
         offset = tuple(first + p.start for first, p in zip(block.start, part, strict=True))
         errors.add(source[part], stored[part], offset, None if noise is None else noise[part])
-    if errors.violations:
+    if errors.violations or errors.outside:
         raise BoundError(
-            f"{block.key}: read back, {errors.violations} values are outside {format_bound(bound)}; "
-            f"the largest error is {errors.max_error:.6g}"
+            f"{block.key}: read back, {errors.violations} values are outside {format_bound(errors.bound)} and "
+            f"{errors.outside} outside the valid range; the largest error is {errors.max_error:.6g}"
         )
     return errors

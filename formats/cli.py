@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from adiabat.codec.errors import AdiabatError
-from adiabat.formats import cli_compress, cli_models, cli_report
+from adiabat.formats import cli_compress, cli_export, cli_models, cli_report
 from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
@@ -74,6 +74,7 @@ def demo(
 
 app.command()(cli_compress.compress)
 app.command()(cli_compress.status)
+app.command()(cli_export.export)
 
 
 @app.command()
@@ -159,12 +160,15 @@ def _check_bytes(store: Path) -> list[str]:
 
 
 def _check_values(sources: list[str], store: Path, group: str | None) -> list[str]:
+    from adiabat.formats.sources import find_source
     from adiabat.formats.verify import count_values
     from adiabat.formats.verify import verify as compare
 
-    source = Path(sources[0])
-    with progress_bar(err, "comparing", count_values(source, group=group)) as advance:
-        checks = compare(source, store, group=group, progress=advance)
+    source, notes = find_source(sources, group=group)
+    for note in notes:
+        err.print(f"note: {note}")
+    with progress_bar(err, "comparing", count_values(source)) as advance:
+        checks = compare(source, store, progress=advance)
     cli_report.print_checks(out, checks)
     return [f"{check.name}: {check.problem}" for check in checks if check.problem]
 

@@ -91,6 +91,9 @@ def compress(
     part: Annotated[
         str, typer.Option(metavar="K/N", help="Do one share of the work; whoever is last finishes.")
     ] = "1/1",
+    memory: Annotated[
+        float, typer.Option(metavar="GB", help="Of the source, that each worker may read at once.")
+    ] = 1.0,
     retries: Annotated[int, typer.Option(help="How often a block that failed is tried again.")] = 2,
     append: Annotated[bool, typer.Option("--append", help="Add the times that DST lacks.")] = False,
     embed_model: Annotated[
@@ -103,7 +106,7 @@ def compress(
 
     Coordinates, integers and everything else that is not a float field are kept exactly.
     """
-    run = _run(workers, scheduler, retries, part, overwrite=overwrite, restart=restart)
+    run = _run(workers, scheduler, retries, memory, part, overwrite=overwrite, restart=restart)
     wishes = _wishes(bound, default_bound, policy, chunk, shard, tune, static, codec, layout)
     if codec == "low-rank" and (static or tune != "bytes" or append or dry_run or layout != "root"):
         raise RequestError(
@@ -113,7 +116,7 @@ def compress(
         raise RequestError("SRC and DST are the same")
     source, groups = _plan(sources, group, unreadable, wishes)
     if dry_run:
-        _print_dry_run(groups, wishes["policy"], run)
+        _print_dry_run(groups, wishes, run)
     elif codec == "low-rank":
         _compress_low_rank(groups, target, wishes["default_bound"], overwrite=overwrite)
     else:
@@ -124,14 +127,28 @@ def compress(
             embed_models(target)
 
 
-def _run(workers: int | None, scheduler: str | None, retries: int, part: str, *, overwrite: bool, restart: bool) -> Run:
+def _run(
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
+    memory: float,
+    part: str,
+    *,
+    overwrite: bool,
+    restart: bool,
+) -> Run:
     from adiabat.formats.archive import Run
     from adiabat.formats.engine import Workers
 
     number, slash, parts = part.partition("/")
     if not slash or not number.isdecimal() or not parts.isdecimal():
         raise RequestError(f"{part!r} is not a share of the work: write --part 3/20")
-    return Run(Workers(workers, scheduler, retries), (int(number), int(parts)), overwrite=overwrite, restart=restart)
+    return Run(
+        Workers(workers, scheduler, retries, int(memory * 1e9)),
+        (int(number), int(parts)),
+        overwrite=overwrite,
+        restart=restart,
+    )
 
 
 def _wishes(
@@ -210,11 +227,23 @@ def _with_advice(error: Exception, target: Path) -> Exception:
     return type(error)(f"{error}{': ' if str(error) else ''}{done}; the same command goes on from there")
 
 
-def _print_dry_run(groups: Groups, policy: Any, run: Run) -> None:
+def _print_dry_run(groups: Groups, wishes: dict[str, Any], run: Run) -> None:
+    """Print the plan with estimates, and what the named policies would come to."""
+    from adiabat.formats.blocks import blocks_of
     from adiabat.formats.cli_plan import print_dry_run
     from adiabat.formats.estimate import estimate
+    from adiabat.formats.plan_groups import plan_groups
+    from adiabat.formats.policies import Policy
 
-    print_dry_run(out, estimate(groups, workers=run.workers.count or 1))
+    datasets = {place: dataset for place, (dataset, _) in groups.items()}
+    asked = {**wishes, "bounds": {}, "default_bound": None}
+    others = {name: plan_groups(datasets, **{**asked, "policy": Policy.load(name)}) for name in Policy.names()}
+    blocks = [block for place, (_, plan) in groups.items() for each in plan for block in blocks_of(place, each)]
+    with progress_bar(err, "trying", None) as advance:
+        tried = estimate(
+            groups, others=others, workers=run.workers.processes(blocks), progress=lambda name: advance(name, 0)
+        )
+    print_dry_run(out, tried)
 
 
 def _compress_low_rank(groups: Groups, target: Path, default_bound: Any, *, overwrite: bool) -> None:

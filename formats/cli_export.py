@@ -12,18 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import progress_bar
 
 if TYPE_CHECKING:
     from adiabat.formats.export import Exported
 
-out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-
 
 def export(
     source: Annotated[str, typer.Argument(metavar="SRC", help="The archive: a path or a URL.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to make: ....nc or ....zarr.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to make: ....nc, ....zarr or ....icechunk.")],
     exact: Annotated[bool, typer.Option("--exact", help="Keep every bit of the decoded values; larger.")] = False,
     models: Annotated[
         str | None, typer.Option(metavar="store", help="store: decode with the models that SRC carries; trust it.")
@@ -33,8 +31,11 @@ def export(
     """Write decoded values as plain NetCDF or Zarr, which people without adiabat can read.
 
     Variables with a bound are rounded to the bits that it needs, which adds a tenth of the bound at most; the rest
-    stays as it is.
+    stays as it is. An icechunk repository gets the archive as it is, encoded; reading it takes adiabat.
     """
+    if target.suffix == ".icechunk":
+        _commit(source, target)
+        return
     from adiabat.formats.export import count_exported
     from adiabat.formats.export import export as write
 
@@ -45,6 +46,19 @@ def export(
             command=shlex.join(["adiabat", *sys.argv[1:]]), progress=lambda name, values: advance(name, values),
         )  # fmt: skip
     print_exported(out, done, target)
+
+
+def _commit(source: str, target: Path) -> None:
+    from adiabat.codec.models import STORE_FOLDER
+    from adiabat.formats.icechunk_store import to_icechunk
+
+    done = to_icechunk(source, target, shlex.join(["adiabat", *sys.argv[1:]]))
+    out.print(f"{target}: {done.keys} keys in snapshot {done.snapshot}, on branch main")
+    needed = [name for name in done.left_out if name.startswith(STORE_FOLDER)]  # models and static fields
+    if needed:
+        out.print(
+            f"left out, since icechunk takes Zarr's own files alone: {', '.join(needed)}; adiabat models add {source}"
+        )
 
 
 def print_exported(console: Console, done: Sequence[Exported], target: Path) -> None:

@@ -115,7 +115,7 @@ def print_low_rank(console: Console, store: Path) -> list[str]:
 
 def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) -> None:
     """Print what each planned variable came to, and the whole store."""
-    bounds = {variable.name: variable.bound for variable in plan}
+    bounds = {_place_of(variable): variable.bound for variable in plan}
     statics = {file.sha256: file for variable in plan for file in variable.statics}
     rows = take_inventory(target, most_chunks=200 if statics else 0)
     table = _table("variable", "bound", "chunks", "MB as float32", "MB written", "ratio")
@@ -136,6 +136,12 @@ def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) 
     console.print(f"{target}: {written / 1e6:.3f} MB in all, with {exact_ones}{beside}")
 
 
+def _place_of(variable: VariablePlan) -> str:
+    """Where it lies in the store."""
+    group, _, name = variable.name.rpartition("/")
+    return "/".join(part for part in (group, variable.child, name) if part)
+
+
 def _helped(rows: Sequence[ArrayInventory], label: str) -> str:
     """Name the variables that a static field explains something of."""
     offered = {row.name: [sha256 for sha256, name in row.labels.items() if name == label] for row in rows}
@@ -153,17 +159,19 @@ def _sizes(row: ArrayInventory) -> tuple[str, str, str]:
 
 def print_checks(console: Console, checks: Sequence[VariableCheck]) -> None:
     """Print errors against bounds; what passed exactly is counted in one line."""
-    table = _table("variable", "bound", "values", "max error", "of bound", "RMSE", "")
+    table = _table("variable", "bound", "values", "max error", "of bound", "RMSE", "mean error", "")
     exact = 0
     for check in checks:
         if check.bound == "lossless" and check.problem is None:
             exact += 1
             continue
         errors = check.errors
-        figures = ("-", "-", "-", "-")
+        figures = ("-",) * 5
         if errors is not None:
             used = f"{errors.used:.4f}" if errors.limit else "-"
-            figures = (str(errors.values), f"{errors.max_error:.6g}", used, f"{errors.rmse:.4g}")
+            promised = "" if errors.mean is None else f" of {errors.mean:g}"
+            mean = f"{errors.mean_error:.4g}{promised}"
+            figures = (str(errors.values), f"{errors.max_error:.6g}", used, f"{errors.rmse:.4g}", mean)
         table.add_row(check.name, format_bound(check.bound, check.dims), *figures, "BROKEN" if check.problem else "ok")
     if table.row_count:
         console.print(table)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adiabat.codec.workers import available
-from adiabat.formats.blocks import Block, Job, write_block
+from adiabat.formats.blocks import Block, Job, write_blocks
+from adiabat.formats.bundles import Bundle
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import Record
 
@@ -49,6 +50,8 @@ class Workers:
         Address of a Dask cluster's scheduler, instead.
     retries : int
         How often a block is tried again.
+    memory : int
+        Bytes of the source that each of them may read at once; a block may be more.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Workers:
     count: int | None = None
     scheduler: str | None = None
     retries: int = 2
+    memory: int = 1_000_000_000
 
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
@@ -85,13 +89,14 @@ class Workers:
         return None if self.alone(blocks) else max(1, available() // count)
 
 
-def run_blocks(job: Job, blocks: Sequence[Block], workers: Workers, seen: Seen) -> None:
+def run_blocks(job: Job, bundles: Sequence[Bundle], workers: Workers, seen: Seen) -> None:
     """Do all blocks, in any order.
 
     Parameters
     ----------
     job : Job
-    blocks : sequence of Block
+    bundles : sequence of tuple of Block
+        Those of each are done one after the other.
     workers : Workers
     seen : callable
         Called with each record, and with None now and then in between; what it raises stops the work, after the
@@ -104,63 +109,63 @@ def run_blocks(job: Job, blocks: Sequence[Block], workers: Workers, seen: Seen) 
     RequestError
         If the scheduler cannot be reached.
     """
+    blocks = [block for bundle in bundles for block in bundle]
     if workers.alone(blocks):
-        for block in blocks:
-            seen(_try(job, block, workers.retries))
+        for bundle in bundles:
+            for record in _try(job, bundle, workers.retries):
+                seen(record)
         return
-    waiting = deque((block, 0) for block in blocks)
+    waiting = deque((bundle, 0) for bundle in bundles)
     while waiting:  # a pool that broke takes all its blocks with it: they are tried again in another
         with _executor(workers, workers.processes(blocks)) as (pool, size):
             _drain(pool, size, job, waiting, workers.retries, seen)
 
 
-def _try(job: Job, block: Block, retries: int) -> Record:
-    for _ in range(retries):
-        try:
-            return write_block(job, block)
-        except (OSError, RuntimeError, ValueError):
-            continue
+def _try(job: Job, bundle: Bundle, retries: int) -> list[Record]:
     try:
-        return write_block(job, block)
+        return write_blocks(job, bundle)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _failure(block, error) from error
+        if not retries:
+            raise _failure(bundle, error) from error
+    return _try(job, bundle, retries - 1)
 
 
-def _drain(pool: Executor, size: int, job: Job, waiting: deque[tuple[Block, int]], retries: int, seen: Seen) -> None:
+def _drain(pool: Executor, size: int, job: Job, waiting: deque[tuple[Bundle, int]], retries: int, seen: Seen) -> None:
     """Hand out blocks until none is left, or the pool is broken."""
-    running: dict[Future[Record], tuple[Block, int]] = {}
+    running: dict[Future[list[Record]], tuple[Bundle, int]] = {}
     broken = False
     try:
         while running or (waiting and not broken):
             while waiting and not broken and len(running) < AHEAD * size:
-                block, tried = waiting.popleft()
-                running[pool.submit(write_block, job, block)] = block, tried
+                bundle, tried = waiting.popleft()
+                running[pool.submit(write_blocks, job, bundle)] = bundle, tried
             done = wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED).done
             seen(None)
             for future in done:
-                block, tried = running.pop(future)
+                bundle, tried = running.pop(future)
                 error = _error_of(future)
                 broken |= isinstance(error, BrokenProcessPool)
                 if error is None:
-                    seen(future.result())
+                    for record in future.result():
+                        seen(record)
                 elif tried < retries + 2 * isinstance(error, BrokenProcessPool):  # most of these are not to blame
-                    waiting.append((block, tried + 1))
+                    waiting.append((bundle, tried + 1))
                 else:
-                    raise _failure(block, error) from error
+                    raise _failure(bundle, error) from error
     finally:
         wait([future for future in running if not future.cancel()])
 
 
-def _error_of(future: Future[Record]) -> BaseException | None:
+def _error_of(future: Future[list[Record]]) -> BaseException | None:
     try:
         return future.exception()
     except CancelledError as error:
         return error
 
 
-def _failure(block: Block, error: BaseException) -> BlockError:
-    said = str(error).strip().splitlines()
-    return BlockError(f"block {block.key} failed: {said[0] if said else type(error).__name__}")
+def _failure(bundle: Bundle, error: BaseException) -> BlockError:
+    said, more = str(error).strip().splitlines(), f" (read with {len(bundle) - 1} more)" if len(bundle) > 1 else ""
+    return BlockError(f"block {bundle[0].key}{more} failed: {said[0] if said else type(error).__name__}")
 
 
 @contextmanager
@@ -178,9 +183,11 @@ def _executor(workers: Workers, count: int) -> Iterator[tuple[Executor, int]]:
 def _dask(address: str) -> Iterator[tuple[Any, int]]:
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_address, parse_host_port
     except ImportError as error:
         raise RequestError("--scheduler needs the package distributed: pip install 'adiabat[distributed]'") from error
     try:
+        parse_host_port(parse_address(address)[1])  # what the client says of a malformed one is no sentence
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise RequestError(f"no Dask scheduler answers at {address}: {error}") from error

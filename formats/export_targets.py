@@ -21,7 +21,6 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from xarray.backends import NetCDF4DataStore
 from zarr.codecs import BloscCodec
 
 from adiabat.formats.errors import RequestError
@@ -31,8 +30,18 @@ from adiabat.formats.workspace import in_place_of
 __all__ = ["LEVEL", "NetCDFTarget", "Target", "ZarrTarget", "kind_of", "temporary_for"]
 
 LEVEL = 5  # of zlib and zstd
-_OF_DTYPE = ("valid_range", "valid_min", "valid_max", "actual_range", "flag_values", "flag_masks", "missing_value")
+FEW = 256  # values that are not worth compressing
 _FILL = "_FillValue"
+_OF_DTYPE = (
+    "valid_range",
+    "valid_min",
+    "valid_max",
+    "actual_range",
+    "flag_values",
+    "flag_masks",
+    "missing_value",
+    _FILL,
+)
 
 
 class Target(ABC):
@@ -109,35 +118,42 @@ class NetCDFTarget(Target):
         import netCDF4
 
         super().__init__(path)
-        # One session for all: HDF5 errs where variables are added to groups of a file that was opened again.
+        # One session, and not through xarray: added to groups of a file that xarray writes too, variables end in errors
+        # of HDF5 (netCDF-C 4.10.1).
         self._file: Any = netCDF4.Dataset(path, "w", format="NETCDF4")
 
     def begin(self, place: str, small: xr.Dataset, large: Mapping[str, xr.Variable], chunks: Mapping[str, Any]) -> None:
-        """See `Target`; xarray writes what is small, netCDF4 the rest."""
+        """See `Target`."""
         group, plain = self._file.createGroup(place) if place else self._file, _plain(small)
-        for each in (plain, *plain.variables.values()):
-            each.attrs = netcdf_attributes(each.attrs, None if isinstance(each, xr.Dataset) else each.dtype)
-        plain.dump_to_store(NetCDF4DataStore(group))
-        for name, variable in large.items():
+        group.setncatts(netcdf_attributes(plain.attrs, None))
+        everything: dict[Any, xr.Variable] = {**dict(plain.variables), **dict(large)}
+        for name, variable in everything.items():
             for dim, size in variable.sizes.items():
                 if str(dim) not in group.dimensions:
                     group.createDimension(str(dim), size)
-            attributes = netcdf_attributes(variable.attrs, variable.dtype)
-            if variable.dtype == bool:
-                attributes["dtype"] = "bool"  # as xarray writes and reads it
-            made = group.createVariable(
-                name, _netcdf_dtype(variable.dtype), variable.dims, compression="zlib", complevel=LEVEL, shuffle=True,
-                chunksizes=chunks[name], fill_value=attributes.pop(_FILL, None),
-            )  # fmt: skip
-            made.setncatts(attributes)
-            made.set_auto_maskandscale(False)
+            deflated = variable.size > FEW and variable.dtype.kind in "fiub"
+            made = self._make(group, str(name), variable, chunks.get(str(name), variable.shape if deflated else None))
+            if name in plain.variables:
+                made[...] = _netcdf_values(variable.values)
+
+    def _make(self, group: Any, name: str, variable: xr.Variable, chunks: Any) -> Any:
+        """A variable without values; deflated if it has chunks."""
+        attributes = netcdf_attributes(variable.attrs, variable.dtype)
+        if variable.dtype == bool:
+            attributes["dtype"] = "bool"  # as xarray writes and reads it
+        options = {} if chunks is None else {"compression": "zlib", "complevel": LEVEL, "chunksizes": chunks}
+        dtype = _netcdf_dtype(variable.dtype)
+        made = group.createVariable(name, dtype, variable.dims, fill_value=attributes.pop(_FILL, None), **options)
+        made.set_auto_maskandscale(False)
+        made.setncatts(attributes)
+        return made
 
     def _group(self, place: str) -> Any:
         return self._file[place] if place else self._file
 
     def put(self, place: str, name: str, region: tuple[slice, ...], values: NDArray[Any]) -> None:
         """See `Target`."""
-        self._group(place)[name][region or ...] = values.astype(_netcdf_dtype(values.dtype), copy=False)
+        self._group(place)[name][region or ...] = _netcdf_values(values)
 
     def annotate(self, place: str, name: str, attributes: Mapping[str, Any]) -> None:
         """See `Target`."""
@@ -148,10 +164,20 @@ class NetCDFTarget(Target):
         self._file.close()
 
 
-def _netcdf_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What NetCDF-4 has of a dtype: no float16, no bool; the values are the same."""
+def _netcdf_dtype(dtype: np.dtype[Any]) -> Any:
+    """What NetCDF-4 has of a dtype: no float16, no bool; the values are the same. All texts are strings."""
+    if dtype.kind not in "fiub":
+        return str
     kept = {np.dtype(np.float16): np.dtype(np.float32), np.dtype(bool): np.dtype(np.int8)}
     return kept.get(dtype, dtype.newbyteorder("="))
+
+
+def _netcdf_values(values: NDArray[Any]) -> NDArray[Any]:
+    """Values of such a dtype."""
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8").astype(object)
+    kind = _netcdf_dtype(values.dtype)
+    return values.astype(object) if kind is str else values.astype(kind, copy=False)
 
 
 def netcdf_attributes(attributes: Mapping[Any, Any], dtype: np.dtype[Any] | None) -> dict[str, Any]:
@@ -159,27 +185,34 @@ def netcdf_attributes(attributes: Mapping[Any, Any], dtype: np.dtype[Any] | None
 
     Examples
     --------
-    >>> netcdf_attributes({"a": {"b": 1}, "units": "K", "x": [1, 2], "y": True}, None)
-    {'a': '{"b": 1}', 'units': 'K', 'x': array([1, 2]), 'y': 1}
+    >>> netcdf_attributes({"a": {"b": 1}, "units": "K", "valid_range": [1, 2], "y": True}, np.dtype("f4"))
+    {'a': '{"b": 1}', 'units': 'K', 'valid_range': array([1., 2.], dtype=float32), 'y': 1}
     """
-    out: dict[str, Any] = {}
-    for name, value in attributes.items():
-        array = np.asarray(value)
-        if isinstance(value, str | bytes):
-            out[str(name)] = value
-        elif isinstance(value, Mapping) or array.dtype.kind not in "fiub" or array.ndim > 1 or not array.size:
-            strings = isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value)
-            out[str(name)] = list(value) if strings else json.dumps(value, default=str)
-        elif (name in _OF_DTYPE or name == _FILL) and dtype is not None and dtype.kind in "fiu":
-            out[str(name)] = array.astype(_netcdf_dtype(dtype))
-        else:
-            out[str(name)] = array + 0 if array.dtype == bool and array.ndim else value
-            out[str(name)] = int(value) if isinstance(value, bool | np.bool_) else out[str(name)]
-    return out
+    like = {name: dtype for name in _OF_DTYPE if dtype is not None and dtype.kind in "fiub"}
+    return {str(name): _netcdf_attribute(value, like.get(str(name))) for name, value in attributes.items()}
+
+
+def _netcdf_attribute(value: Any, dtype: np.dtype[Any] | None) -> Any:
+    if isinstance(value, list | tuple):
+        if value and all(isinstance(each, str) for each in value):
+            return list(value)
+        if not value or not all(isinstance(each, int | float | np.number) for each in value):
+            return json.dumps(value, default=str)
+    elif not isinstance(value, int | float | np.generic | np.ndarray):
+        return value if isinstance(value, str | bytes) else json.dumps(value, default=str)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" or array.ndim > 1 or not array.size:
+        return json.dumps(value, default=str)
+    array = array.astype(_netcdf_dtype(array.dtype))
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array if dtype is None else array.astype(_netcdf_dtype(dtype))
+    if np.array_equal(cast, array, equal_nan=cast.dtype.kind == "f") or cast.dtype.kind == "f":
+        return cast if cast.ndim else cast.item() if dtype is None else cast[()]
+    return array  # limits that a variable of integers cannot reach
 
 
 def _plain(small: xr.Dataset) -> xr.Dataset:
-    """Without the encoding of where it comes from; no fill value for floats that had none, and for no dimension (CF)."""
+    """Without the encoding of where it comes from; no fill value for floats that had none, nor for dimensions (CF)."""
     out = small.copy()
     for name, variable in out.variables.items():
         variable.encoding = {}

@@ -40,8 +40,8 @@ class Record:
         All of them, and those that are finite.
     max_error, used : float
         The largest error, in units of the variable, its magnitude or its noise as the bound has it; and over the bound.
-    sum_of_errors, sum_of_squares : float
-        Of absolute errors, in float64.
+    sum_of_errors, sum_of_squares, sum_of_magnitudes : float
+        Of absolute errors, and of the source's magnitudes, in float64.
     """
 
     block: str
@@ -54,6 +54,7 @@ class Record:
     used: float
     sum_of_errors: float
     sum_of_squares: float
+    sum_of_magnitudes: float
 
     @property
     def array(self) -> str:

@@ -59,8 +59,9 @@ def write_metadata(groups: Groups, store: Path, *, command: str, request: str) -
 def consolidate(store: Path) -> None:
     """Gather all metadata in one file, and say beside it what is needed to read the store.
 
-    Where compressed arrays lie in child groups, each of these has such files instead: with the root's own, readers
-    without the codecs could not open the root either.
+    Where compressed arrays lie in child groups, each of these has such a file instead: with the root's own, readers
+    without the codecs could not open the root either. They read the root's attributes; of a file beside, Zarr would
+    warn them.
     """
     root = zarr.open_group(store, mode="r+", use_consolidated=False)
     about = root.attrs.get("adiabat")
@@ -70,8 +71,8 @@ def consolidate(store: Path) -> None:
         children = sorted(name for name, _ in root.members(max_depth=None) if name.rpartition("/")[2] == CHILD)
         for place in children or [""]:
             zarr.consolidate_metadata(store, path=place or None)
-            if about is not None:
-                (store / place / README).write_text(f"{about}\n")
+        if about is not None and not children:
+            (store / README).write_text(f"{about}\n")
 
 
 def _write_group(dataset: xr.Dataset, plan: Sequence[VariablePlan], store: Path, command: str, place: str) -> None:

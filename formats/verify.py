@@ -24,8 +24,8 @@ from adiabat.formats.low_rank_layout import bounds_of
 from adiabat.formats.metadata import CHILD
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.policy import Bound, format_bound, is_target, place_bound
-from adiabat.formats.sources import Source, find_source, open_source
-from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.sources import Source, find_source
+from adiabat.formats.sources.cf import is_zarr, open_group
 from adiabat.formats.sources.tropomi import is_swath
 
 Progress = Callable[[str, int], None]
@@ -96,7 +96,7 @@ def verify(
         within = "" if path == "/" else path.strip("/") + "/"
         if not original.variables:
             continue
-        with original, _open_stored(target, path.strip("/"), fields=bool(original.data_vars)) as store:
+        with original, _open_stored(target, path.strip("/")) as store:
             for name in map(str, (*original.data_vars, *original.coords)):
                 if within + name in free:
                     problem = "was filled without a bound, so there is none to keep"
@@ -128,16 +128,14 @@ def _refuse_swaths(source: Given, target: str | Path) -> None:
             raise RequestError(f"{path} holds swaths, and {target} a grid: no value of one stands for one of the other")
 
 
-def _open_stored(target: str | Path, group: str, *, fields: bool) -> xr.Dataset:
-    """A group of the store, with what lies in its child group; `open_source` refuses one of coordinates alone."""
-    child = Path(target) / group / CHILD
-    if fields and not is_zarr(child):
-        return open_source(target, group=group or None)
-    options = {"chunks": None, "decode_times": False, "consolidated": False, "decode_coords": False}
-    stored: xr.Dataset = xr.open_zarr(target, group=group or None, **options)
-    if not is_zarr(child):
+def _open_stored(target: str | Path, group: str) -> xr.Dataset:
+    """A group of the store, with what lies in its child group."""
+    if not is_zarr(Path(target)):
+        raise RequestError(f"{target} is not a Zarr store")
+    stored = open_group(target, group or None)
+    if not is_zarr(Path(target) / group / CHILD):
         return stored
-    below = open_source(target, group="/".join(filter(None, (group, CHILD))))
+    below = open_group(target, "/".join(filter(None, (group, CHILD))))
     return stored.assign({name: each.variable for name, each in below.data_vars.items()})
 
 

@@ -81,7 +81,10 @@ class Workspace:
         RequestError
             Naming the other.
         """
-        self.folder.mkdir(exist_ok=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"{self.folder} cannot be made: {error.strerror}") from None
         path = self.folder / f"writer{part}.lock"
         lock = FileLock(path, timeout=0)
         try:

@@ -86,6 +86,7 @@ class AdiabatBackend(BackendEntrypoint):
                 place, engine="zarr", chunks=None, cache=False, group=group, drop_variables=sorted(dropped),
                 consolidated=_is_consolidated(place, root), **options,
             )  # fmt: skip
+        _prefer_shards(dataset)
         found = {name: _variables(root, name, view) for name in names if name not in dropped}
         dataset.attrs.pop(MARKER, None)
         opened = {key: each for pair in found.values() for key, each in pair.items() if key not in dropped}
@@ -132,6 +133,13 @@ def _variable(stored: StoredArray, attributes: Mapping[str, Any]) -> xr.Variable
     lazy = indexing.LazilyIndexedArray(LowRankBackendArray(stored))
     chunks = dict(zip(stored.dims, stored.chunks, strict=True))
     return xr.Variable(stored.dims, lazy, attributes, {"preferred_chunks": chunks}, fastpath=True)
+
+
+def _prefer_shards(dataset: xr.Dataset) -> None:
+    """Let ``chunks={}`` take whole shards, so that no two tasks read one file."""
+    for variable in dataset.variables.values():
+        if variable.encoding.get("shards"):
+            variable.encoding["preferred_chunks"] = dict(zip(variable.dims, variable.encoding["shards"], strict=True))
 
 
 def _is_consolidated(place: Any, group: zarr.Group) -> bool:

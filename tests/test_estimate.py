@@ -17,7 +17,7 @@ from adiabat.formats import sample
 from adiabat.formats.chunks import blocks
 from adiabat.formats.cli_plan import print_dry_run, print_paper_plan
 from adiabat.formats.demo import simulate_field
-from adiabat.formats.estimate import DryRun, Estimate, estimate
+from adiabat.formats.estimate import METADATA, DryRun, Estimate, estimate
 from adiabat.formats.paper_plan import paper_plan
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policies import Policy
@@ -108,6 +108,7 @@ def test_a_sample_tells_the_ratio_of_the_whole(bound, monkeypatch):
     true = values.nbytes / len(Pyramid(bound={"abs": bound}).encode(values))
     assert found.ratio == pytest.approx(true, rel=0.25)
     assert found.stored_bytes == pytest.approx(values.nbytes / found.ratio)
+    assert found.stored_bytes == pytest.approx(values.nbytes * found.sampled_bytes / found.sampled / 4 + METADATA)
     assert 0 < found.worker_seconds < 600
     assert 4e8 < found.memory < 1e9
 
@@ -139,10 +140,10 @@ def test_everything_planned_is_estimated_and_policies_are_set_beside_it():
     assert seen == ["t2m", "msl", "odd", "count"] == [each.name for each in run.estimates]
     by_name = {each.name: each for each in run.estimates}
     assert by_name["t2m"].ratio > by_name["odd"].ratio > 1
-    assert by_name["count"].ratio > 0
-    assert by_name["msl"].others["recommended"] == by_name["msl"].ratio
+    assert 0 < by_name["count"].ratio < 1  # its metadata outweigh it
+    assert by_name["msl"].others["recommended"] == pytest.approx(by_name["msl"].ratio)
     assert by_name["msl"].others["ensemble-spread"] > by_name["msl"].ratio
-    assert by_name["t2m"].others["ensemble-spread"] == by_name["t2m"].ratio
+    assert by_name["t2m"].others["ensemble-spread"] == pytest.approx(by_name["t2m"].ratio)
     assert run.ratio_of("recommended") == pytest.approx(run.ratio)
     assert run.ratio_of("ensemble-spread") > run.ratio
     assert run.float32_bytes == 4 * sum(each.size for each in dataset.data_vars.values())
@@ -176,9 +177,9 @@ def of(name, *, values=(10, 1000, 1000), ratio=10.0, seconds=4.0, tasks=5, **oth
 def test_totals_add_up():
     run = DryRun((of("a", ratio=10.0, p=20.0), of("b", ratio=5.0, seconds=2.0)), workers=4)
     assert run.float32_bytes == 80_000_000
-    assert run.stored_bytes == pytest.approx(4e6 + 8e6)
-    assert run.ratio == pytest.approx(80 / 12)
-    assert run.ratio_of("p") == pytest.approx(80 / 10)
+    assert run.stored_bytes == pytest.approx(4e6 + 8e6 + 2 * METADATA)
+    assert run.ratio == pytest.approx(80 / 12, rel=1e-3)
+    assert run.ratio_of("p") == pytest.approx(80 / 10, rel=1e-3)
     assert run.estimates[0].mb_s == pytest.approx(1)
     assert run.seconds == pytest.approx((40 + 20) / 4)
     assert replace(run, workers=1000).seconds == pytest.approx(40 / 5)  # no shorter than a block
@@ -261,3 +262,12 @@ def test_paper_plans_are_printed():
     text = printed(print_paper_plan, [("ARCO-ERA5", paper_plan(2.05e15, mb_s=10, ratio=20, workers=2000))])
     assert "20,500,000" in text
     assert "102 TB" in text or "103 TB" in text
+
+
+def test_spheres_are_sampled_as_strips():
+    cells = np.arange(12 * 16**2)
+    values = (280 + 10 * np.sin(cells / 500) + np.zeros((4, 1))).astype("f4")
+    dataset = xr.Dataset({"t": (("time", "cell"), values)}, coords={"cell": cells})
+    plan = make_plan(dataset, bounds={"t": {"abs": 0.05}})
+    assert plan[0].healpix
+    assert estimate({"/": (dataset, plan)}).ratio > 4

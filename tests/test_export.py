@@ -365,3 +365,43 @@ def test_real_field(data, tmp_path):
 def test_consolidated(store, tmp_path):
     export(store, tmp_path / "o.zarr")
     assert zarr.open_group(tmp_path / "o.zarr", mode="r").metadata.consolidated_metadata is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("K", "K"),
+        (True, 1),
+        (None, "null"),
+        ([], "[]"),
+        (["a", "b"], ["a", "b"]),
+        (["a", 1], '["a", 1]'),
+        ([1, [2]], "[1, [2]]"),
+        ([[1, 2], [3, 4]], "[[1, 2], [3, 4]]"),
+        ({"a": None}, '{"a": null}'),
+        (2**70, str(2**70)),
+        (1.5, 1.5),
+        (np.float32(1.5), 1.5),
+        (np.array([]), '"[]"'),
+    ],
+)
+def test_attributes_that_netcdf_does_not_have(value, expected):
+    assert export_targets.netcdf_attributes({"x": value}, None) == {"x": expected}
+
+
+def test_limits_have_the_dtype_of_their_variable():
+    limits = {"valid_range": [0, 1], "_FillValue": -1, "scale_factor": 0.5, "numbers": [1, 2], "truths": [True, False]}
+    made = export_targets.netcdf_attributes(limits, np.dtype("i2"))
+    kinds = {name: np.asarray(value).dtype.str[1:] for name, value in made.items()}
+    assert export_targets.netcdf_attributes({"valid_range": [-1e15, 1e15]}, np.dtype("i4"))["valid_range"].dtype == "f8"
+    assert kinds == {"valid_range": "i2", "_FillValue": "i2", "scale_factor": "f8", "numbers": "i8", "truths": "i1"}
+
+
+def test_command_to_icechunk(store, tmp_path):
+    pytest.importorskip("icechunk")
+    app = typer.Typer()
+    app.command()(cli_export.export)
+    ran = CliRunner().invoke(app, [str(store), str(tmp_path / "o.icechunk")])
+    assert ran.exit_code == 0, ran.output
+    assert "keys in snapshot" in ran.output
+    assert (tmp_path / "o.icechunk").is_dir()

@@ -104,7 +104,7 @@ def test_every_folder_of_modules_is_a_package():
 
 def test_core_needs_neither_torch_nor_onnxruntime():
     names = {re.split(r"[<>=\[ ]", line)[0] for line in PROJECT["project"]["dependencies"]}
-    assert names == {"numpy", "numcodecs", "zarr", "xarray", "constriction", "numba", "typer", "rich"}
+    assert names == {"numpy", "numcodecs", "zarr", "xarray", "constriction", "numba", "typer", "rich", "filelock"}
 
 
 def test_advice_names_extras_that_exist():

@@ -187,6 +187,29 @@ def test_only_fields_of_floats_have_rules():
     assert RECOMMENDED.rules(dataset).keys() == {"t2m", "lsm"}
 
 
+def test_long_names_of_arco_are_known():
+    """Names and units as of ARCO-ERA5, whose variables have no standard names of use."""
+    surface = {
+        "10m_u_component_of_wind": ("m s**-1", "10u"), "2m_temperature": ("K", "2t"), "snow_depth": ("m", "sd"),
+        "mean_sea_level_pressure": ("Pa", "msl"), "total_precipitation": ("m", "tp"),
+        "total_cloud_cover": ("(0 - 1)", "tcc"), "geopotential_at_surface": ("m**2 s**-2", "zs"),
+        "toa_incident_solar_radiation": ("J m**-2", "tisr"), "sea_ice_cover": ("(0 - 1)", "ci"),
+        "volumetric_soil_water_layer_1": ("m**3 m**-3", "swvl1"), "soil_type": ("~", "slt"),
+        "mean_total_precipitation_rate": ("kg m**-2 s**-1", "tprate"), "evaporation": ("m of water equivalent", "e"),
+        "convective_available_potential_energy": ("J kg**-1", "cape"),
+        "eastward_turbulent_surface_stress": ("N m**-2 s", "ewss"), "mean_wave_direction": ("degrees", None),
+    }  # fmt: skip
+    levels = {
+        "temperature": ("K", "t"), "geopotential": ("m**2 s**-2", "z"), "specific_humidity": ("kg kg**-1", "q"),
+        "u_component_of_wind": ("m s**-1", "u"), "vertical_velocity": ("Pa s**-1", "w"), "vorticity": ("s**-1", "vo"),
+        "potential_vorticity": ("K m**2 kg**-1 s**-1", "pv"), "fraction_of_cloud_cover": ("(0 - 1)", "cc"),
+    }  # fmt: skip
+    for name, (units, key) in surface.items():
+        assert key_of(field(name, units)) == key, name
+    for name, (units, key) in levels.items():
+        assert key_of(field(name, units, levels="level")) == key, name
+
+
 @pytest.mark.parametrize(
     ("file", "keys"),
     [

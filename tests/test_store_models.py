@@ -309,3 +309,15 @@ def test_a_store_that_lists_nothing(foreign):
 def test_other_values_of_models(foreign):
     with pytest.raises(RequestError, match='expected models=False, True or "store"'):
         xr.open_dataset(foreign[0], engine="adiabat", models="cache")
+
+
+def test_stores_of_version_2(field, tmp_path):
+    from adiabat.codec import Pyramid
+
+    plain = field.drop_vars("time")
+    encoding = {"compressors": (Pyramid(bound=BOUND),), "chunks": (1, 61, 120)}
+    plain.to_zarr(tmp_path / "v2.zarr", zarr_format=2, encoding={"temperature": encoding})
+    [file] = embed_models(tmp_path / "v2.zarr")
+    assert file.stem == models.find_model().sha256
+    assert lend_models(tmp_path / "v2.zarr") == [file.stem]
+    assert open_archive(tmp_path / "v2.zarr", models="store").temperature.load().shape == (2, 61, 120)

@@ -41,6 +41,8 @@ def arrange(parts: Sequence[Part]) -> tuple[Series, ...]:
         If grids, dimensions, units or kinds of numbers differ, a variable is missing somewhere, times are double or
         out of order, or a file has none.
     """
+    for part in parts[1:]:
+        _check_grid(parts[0], part)
     collections = _collections([part for part in parts if part.times is not None and part.fields])
     still = [part for part in parts if part.times is None or not part.fields]
     if not collections:
@@ -49,18 +51,14 @@ def arrange(parts: Sequence[Part]) -> tuple[Series, ...]:
     _check_stills(still, collections)
     first = collections[0][0]
     for collection in collections:
-        for part in collection:
-            _check_grid(first, part)
-            if part is not collection[0]:
-                _check_alike(collection[0], part)
+        for part in collection[1:]:
+            _check_alike(collection[0], part)
         if collection[0] is not first:
             _check_shared(first, collection[0])
     out = [make_series(_in_order(collection)) for collection in collections]
     for series in out[1:]:
         _check_same_times(out[0], series)
         _check_beside(out[0], series)
-    for part in still:
-        _check_grid(first, part)
     return (*out, *(Series((part.path,), (), None) for part in still))
 
 
@@ -105,7 +103,9 @@ def _refuse_overlap(common: Part, rare: Part) -> None:
 
 
 def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else "")
+    return ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
 
 
 def _check_stills(still: Sequence[Part], collections: Sequence[Sequence[Part]]) -> None:
@@ -167,11 +167,11 @@ def _check_alike(first: Part, part: Part) -> None:
         if missing:
             raise RequestError(f"{other.path} lacks {_named(missing)}, which {one.path} has")
     for name, facts in first.variables.items():
-        other = part.variables[name]
-        _check_kind(first, part, name, facts, other)
-        if facts.digest is not None and other.digest is not None and facts.shape and other.digest != facts.digest:
+        there = part.variables[name]
+        _check_kind(first, part, name, facts, there)
+        if facts.digest is not None and there.digest is not None and facts.shape and there.digest != facts.digest:
             if name in _sizes(first) or len(facts.shape) == 1:
-                _refuse_other(first, part, name, facts, other)
+                _refuse_other(first, part, name, facts, there)
             raise RequestError(f"{name} has no time, and differs between {first.path} and {part.path}")
 
 
@@ -266,7 +266,7 @@ def _check_same_times(first: Series, series: Series) -> None:
     lacking = first if holder is axis else series
     raise RequestError(
         f"{first.paths[0]} and {series.paths[0]} hold different variables at different times: nothing at "
-        f"{holder.text(place)} in files such as {lacking.paths[0]}; files of different times go into stores of their own"
+        f"{holder.text(place)} in files such as {lacking.paths[0]}; they go into stores of their own"
     )
 
 

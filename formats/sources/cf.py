@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Hashable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import zarr
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.sources.grib import grib_options, open_grib
-from adiabat.formats.sources.netcdf import group_names, netcdf_file, netcdf_store
+from adiabat.formats.sources.netcdf import LOCK, find_group, group_names, netcdf_file, netcdf_store
 from adiabat.formats.sources.urls import is_url, open_options
 
 PACKING = ("scale_factor", "add_offset")
@@ -70,15 +71,16 @@ def open_group(path: str | Path, group: str | None = None, *, refuse_empty: bool
     """Open as `open_source` does; a group that holds coordinates alone, or nothing, only if it need not be refused."""
     path = str(path) if is_url(path) else Path(path)
     options = _open_options(path, group)
-    left_out = sorted(unwritable(path, group)) if "engine" not in options else []
-    options |= {"drop_variables": left_out} if left_out else {}
     raw = _open(path, options, mask_and_scale=False)
     if refuse_empty and not raw.data_vars:
         _refuse_empty(path, group)
     coordinates = coordinate_names(raw)
+    if options.get("engine") == "cfgrib":  # has masked and unpacked already, and opens slowly
+        return raw.set_coords(sorted(coordinates, key=str))
     decode = decoded_names(raw, coordinates)
-    raw.close()
     dataset = _open(path, options, mask_and_scale=decode)
+    if "engine" in options:
+        raw.close()  # of NetCDF, both have one handle
     return dataset.set_coords(sorted(coordinates, key=str))
 
 
@@ -96,7 +98,7 @@ def decoded_names(raw: xr.Dataset, coordinates: Collection[Hashable]) -> dict[st
 def unwritable(path: str | Path, group: str | None = None) -> list[str]:
     """Variables of a NetCDF file, or of a group of it, that are of kinds Zarr has nothing for: compound, or ragged."""
     with netcdf_file(path) as file:
-        place = file[group] if group and group.strip("/") else file
+        place = find_group(path, file, group)
         return [name for name, variable in place.variables.items() if not _is_plain(variable)]
 
 
@@ -140,16 +142,24 @@ def _open_options(path: str | Path, group: str | None) -> dict[str, Any]:
     if kind == "GRIB":
         return {"filename_or_obj": path, "engine": "cfgrib", "backend_kwargs": grib_options(group)}
     if kind == "NetCDF":
-        return {"filename_or_obj": netcdf_store(path, group)}
+        left_out = {"drop_variables": names} if (names := sorted(unwritable(path, group))) else {}
+        return {"filename_or_obj": netcdf_store(path, group), **left_out}
     raise RequestError(f"{path} is neither NetCDF, GRIB nor Zarr, which are what adiabat reads")
+
+
+def holds_factors(path: Path, group: str | None = None) -> bool:
+    """Tell whether a store, or a group of it, is one of low-rank factors."""
+    from adiabat.formats.low_rank_layout import MARKER
+
+    metadata = path / (group or "") / "zarr.json"
+    return metadata.is_file() and f'"{MARKER}"' in metadata.read_text()
 
 
 def _zarr_options(path: Path, group: str | None) -> dict[str, Any]:
     """Engine of a store; of factors with a residual, what they stand for is the source, holes included."""
-    from adiabat.formats.low_rank_layout import MARKER, bounds_of
+    from adiabat.formats.low_rank_layout import bounds_of
 
-    metadata = path / (group or "") / "zarr.json"
-    if not metadata.is_file() or f'"{MARKER}"' not in metadata.read_text():
+    if not holds_factors(path, group):
         return {"engine": "zarr"}
     bounds = bounds_of(zarr.open_group(path, mode="r", path=group or "", use_consolidated=False))
     return {"engine": "adiabat", "view": "source" if bounds and None not in bounds.values() else None}
@@ -161,7 +171,12 @@ def _open(path: str | Path, options: Mapping[str, Any], *, mask_and_scale: Any) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities of other people's files, dealt with here
-            return open_grib(options, how) if engine == "cfgrib" else xr.open_dataset(**options, **how)
+            if engine == "cfgrib":
+                return open_grib(options, how)
+            with LOCK if engine == "netcdf4" else nullcontext():
+                return xr.open_dataset(**options, **how)
+    except RequestError:
+        raise
     except (ImportError, ValueError) as error:
         module, kind = _NEEDS.get(engine, ("", ""))
         if isinstance(error, ImportError) or "unrecognized engine" in str(error):

@@ -106,7 +106,9 @@ def notes_on(raw: xr.Dataset) -> list[str]:
 def _is_era5(dataset: xr.Dataset) -> bool:
     """By the versions, by two long names of ARCO's, or by short names beside the store's other marks."""
     names = set(map(str, dataset.data_vars))
-    institution = " ".join(str(dataset.attrs.get(key, "")) for key in ("institution", "GRIB_centre", "history", "source"))
+    institution = " ".join(
+        str(dataset.attrs.get(key, "")) for key in ("institution", "GRIB_centre", "history", "source")
+    )
     marked = "ecmwf" in institution.lower() or "ecmf" in institution.lower() or "era5" in institution.lower()
     arco = bool(names & _LONG) and {"latitude", "longitude"} <= set(map(str, dataset.dims))
     return VERSIONS in dataset.variables or arco or (marked and bool(names & set(_BY_NAME)))
@@ -147,7 +149,9 @@ def _first_known(*versions: NDArray[Any]) -> NDArray[Any]:
 def _agrees(attrs: Mapping[str, Any], units: str) -> bool:
     """Whether a name may be given: only to what is in the units it should be in, or says nothing."""
     got = str(attrs.get("units", "")).lower()
-    return got in _UNKNOWN or _bare(got) == _bare(units) or {_bare(got), _bare(units)} <= {"1", "(0-1)", "dimensionless"}
+    return (
+        got in _UNKNOWN or _bare(got) == _bare(units) or {_bare(got), _bare(units)} <= {"1", "(0-1)", "dimensionless"}
+    )
 
 
 def _bare(units: str) -> str:

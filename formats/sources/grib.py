@@ -7,6 +7,7 @@ log. Here nothing is left out: cubes are merged, or refused in a sentence that s
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ def open_grib(options: Mapping[str, Any], how: Mapping[str, Any]) -> xr.Dataset:
         If two cubes do not fit into one dataset.
     """
     import cfgrib
+    from cfgrib.xarray_store import open_variable_datasets
 
     path = Path(options["filename_or_obj"])
     try:
         dataset = xr.open_dataset(**options, **how)
     except cfgrib.DatasetBuildError:
-        cubes = cfgrib.open_variable_datasets(str(path), backend_kwargs=dict(options["backend_kwargs"]), **how)
+        cubes = open_variable_datasets(str(path), backend_kwargs=dict(options["backend_kwargs"]), **how)
         return _merged(path, cubes)
     if not dataset.data_vars and options["backend_kwargs"]["filter_by_keys"]:
         raise RequestError(f"{path} holds no message with {options['backend_kwargs']['filter_by_keys']}")
@@ -64,7 +66,7 @@ def check_messages(path: Path) -> None:
     RequestError
     """
     try:
-        import eccodes
+        eccodes = import_module("eccodes")
     except ImportError as error:
         raise RequestError("reading GRIB needs the package cfgrib: pip install 'adiabat[io]'") from error
     with path.open("rb") as file:
@@ -79,26 +81,32 @@ def _merged(path: Path, cubes: list[xr.Dataset]) -> xr.Dataset:
     """One dataset; scalar coordinates that differ become attributes of the variables they belong to."""
     scalars: dict[Hashable, list[Any]] = {}
     for cube in cubes:
-        for name, coordinate in cube.coords.items():
-            if coordinate.ndim == 0:
-                scalars.setdefault(name, []).append(coordinate.values.item())
+        for name, variable in cube.variables.items():
+            if variable.ndim == 0:
+                scalars.setdefault(name, []).append(variable.values.item())
     shared = {name for name, values in scalars.items() if len(values) == len(cubes) and len(set(values)) == 1}
     variables: dict[Hashable, xr.Variable] = {}
     attrs: dict[Any, Any] = {}
     for cube in cubes:
         attrs = {**cube.attrs, **attrs}
-        own = {name: cube[name].values.item() for name in cube.coords if name in scalars and name not in shared}
+        own = {
+            name: each.values.item() for name, each in cube.variables.items() if not each.ndim and name not in shared
+        }
         for name, variable in cube.variables.items():
             if name in own:
                 continue
-            if name in cube.data_vars:
-                # As cfgrib names them: GRIB_heightAboveGround says where it is.
+            if _is_field(variable):
+                # As cfgrib names its keys: GRIB_heightAboveGround says where it is.
                 variable.attrs.update({f"GRIB_{key}": value for key, value in own.items() if value == value})
             if name not in variables:
                 variables[name] = variable
-            elif name in cube.data_vars or not _same(variables[name], variable):
+            elif _is_field(variable) or not _same(variables[name], variable):
                 raise _misfit(path, str(name), variables[name], variable)
     return xr.Dataset(variables, attrs=attrs)
+
+
+def _is_field(variable: xr.Variable) -> bool:
+    return "GRIB_paramId" in variable.attrs
 
 
 def _same(one: xr.Variable, other: xr.Variable) -> bool:

@@ -114,21 +114,21 @@ class Joined(_Array):
         if wanted.ndim == 0:
             part = int(np.searchsorted(self.starts, wanted, "right")) - 1
             return self._read(part, key, int(wanted - self.starts[part]))
+        if not wanted.size:
+            return self._read(0, key, slice(0, 0))
         parts = np.searchsorted(self.starts, wanted, "right") - 1
-        pieces, at = [], []
-        for part in np.unique(parts):
-            place = np.flatnonzero(parts == part)
-            pieces.append(self._read(int(part), key, _as_slice(wanted[place] - self.starts[part])))
-            at.append(place)
         # An axis that is indexed by a number is gone.
         axis = self.axis - sum(isinstance(each, int | np.integer) for each in key[: self.axis])
-        if not pieces:
-            return self._read(0, key, slice(0, 0))
-        if len(pieces) == 1:
-            return pieces[0]
-        whole = np.concatenate(pieces, axis=axis)
-        order = np.concatenate(at)
-        return whole if bool((np.diff(order) > 0).all()) else np.take(whole, np.argsort(order), axis=axis)
+        out: NDArray[Any] | None = None
+        for part in np.unique(parts):
+            place = np.flatnonzero(parts == part)
+            piece = self._read(int(part), key, _as_slice(wanted[place] - self.starts[part]))
+            if place.size == wanted.size:
+                return piece
+            if out is None:
+                out = np.empty((*piece.shape[:axis], wanted.size, *piece.shape[axis + 1 :]), self.dtype)
+            out[(*(slice(None),) * axis, _as_slice(place))] = piece
+        return np.empty(0) if out is None else out
 
     def _read(self, part: int, key: tuple[Any, ...], along: Any) -> NDArray[Any]:
         path = self.paths[part]

@@ -16,8 +16,8 @@ from adiabat.formats.sources.cf import file_kind, is_zarr
 
 __all__ = ["locate"]
 
-SUFFIXES = (".nc", ".nc3", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".he5", ".grib", ".grib1", ".grib2", ".grb")
-SUFFIXES += (".grb1", ".grb2")
+_GRIB = tuple(f".{name}{edition}" for name in ("grib", "grb") for edition in ("", 1, 2))
+SUFFIXES = (".nc", ".nc3", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".he5", *_GRIB)
 _MOST_NAMED = 5
 
 

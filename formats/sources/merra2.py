@@ -6,6 +6,7 @@ where there is one. Means over time say so, and 1e15, which some files declare i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,8 @@ def _with_holes(variable: xr.Variable, attrs: dict[Any, Any]) -> xr.Variable:
         out.attrs = attrs
         return out
     hole = variable.dtype.type(attrs[_HOLE])
+    return lazy_variable(Computed(partial(_holed, hole), variable), variable.dims, attrs, variable.encoding)
 
-    def with_holes(values: NDArray[Any]) -> NDArray[Any]:
-        return np.where(values == hole, np.nan, values)
 
-    return lazy_variable(Computed(with_holes, variable), variable.dims, attrs, variable.encoding)
+def _holed(hole: np.floating[Any], values: NDArray[Any]) -> NDArray[Any]:
+    return np.where(values == hole, np.nan, values)

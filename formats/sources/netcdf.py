@@ -2,11 +2,13 @@
 
 Stage: below cf, trees, tempo and overpasses. Two handles on one file, of which one is closed, crash the library
 (netCDF 4.10.1 with HDF5 2.2.0: after that, opening any file may be a segmentation fault). xarray's file manager
-shares a handle among those that ask for it under one name, opens it again when it was closed, and holds the lock.
+shares a handle among those that ask for it under one name, and opens it again when it was closed. Nor may two threads
+be inside the library, which xarray itself heeds when it reads but not when it opens: so `LOCK` is held for both.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,27 +19,66 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from adiabat.formats.errors import RequestError
 
-__all__ = ["group_names", "netcdf_file", "netcdf_store"]
+__all__ = ["LOCK", "find_group", "group_names", "netcdf_file", "netcdf_store"]
+
+
+class _Reentrant:
+    """xarray's own lock of netCDF4, which one thread may take more than once."""
+
+    def __init__(self) -> None:
+        self._mine = threading.RLock()
+        self._depth = 0
+
+    def acquire(self, blocking: bool = True) -> bool:
+        if not self._mine.acquire(blocking):
+            return False
+        if not self._depth and not NETCDF4_PYTHON_LOCK.acquire(blocking):
+            self._mine.release()
+            return False
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            NETCDF4_PYTHON_LOCK.release()
+        self._mine.release()
+
+    def locked(self) -> bool:
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __reduce__(self) -> str:
+        return "LOCK"  # every process has its own
+
+
+LOCK = _Reentrant()
 
 
 def netcdf_store(path: str | Path, group: str | None = None) -> Any:
-    """What `xarray.open_dataset` opens in place of a path.
+    """What `xarray.open_dataset` opens in place of a path, with `LOCK` held.
 
     Raises
     ------
     RequestError
         If netCDF4 is missing, or the file or group cannot be opened.
     """
+    store: Any = NetCDF4DataStore  # without types
     with netcdf_file(path) as file:
-        _find(path, file, group)
-    return NetCDF4DataStore(_manager(path), group=group, mode="r", lock=NETCDF4_PYTHON_LOCK)
+        find_group(path, file, group)
+        return store(_manager(path), group=group, mode="r", lock=LOCK)
 
 
 @contextmanager
 def netcdf_file(path: str | Path) -> Iterator[Any]:
-    """The open file; nobody else reads meanwhile, so nothing may be read through xarray inside."""
+    """The open file; nobody else reads meanwhile."""
     manager = _manager(path)
-    with NETCDF4_PYTHON_LOCK:
+    with LOCK:
         try:
             file = manager.acquire(needs_lock=False)
         except (OSError, RuntimeError) as error:  # damaged HDF5 is either
@@ -60,7 +101,8 @@ def _walk(group: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield from _walk(below, f"{place}/{name}")
 
 
-def _find(path: str | Path, file: Any, group: str | None) -> Any:
+def find_group(path: str | Path, file: Any, group: str | None) -> Any:
+    """A group of an open file; the file itself for None, an empty name or a slash."""
     try:
         return file[group] if group and group.strip("/") else file
     except (IndexError, KeyError) as error:
@@ -79,6 +121,4 @@ def _manager(path: str | Path) -> CachingFileManager[Any]:
         raise RequestError(f"{path} cannot be read: {error.strerror or error}") from error
     name = f"adiabat {state.st_ino} {state.st_size} {state.st_mtime_ns}"
     # The absolute path: a process may change its folder before it opens the file again.
-    return CachingFileManager(
-        netCDF4.Dataset, str(Path(path).absolute()), mode="r", lock=NETCDF4_PYTHON_LOCK, manager_id=name
-    )
+    return CachingFileManager(netCDF4.Dataset, str(Path(path).absolute()), mode="r", lock=LOCK, manager_id=name)

@@ -13,7 +13,7 @@ from adiabat.formats.sources import era5, merra2
 from adiabat.formats.sources.cf import open_group, open_raw
 from adiabat.formats.sources.urls import is_url
 
-__all__ = ["notes_on", "open_product", "open_raw", "place_of", "raw_product"]
+__all__ = ["open_product", "place_of", "raw_product"]
 
 
 def place_of(path: str) -> str | Path:
@@ -30,11 +30,9 @@ def open_product(path: str, group: str | None = None) -> xr.Dataset:
     return tidy
 
 
-def raw_product(path: str, group: str | None = None) -> xr.Dataset:
-    """The same dimensions, without masking and unpacking: to look at."""
-    return era5.without_versions(open_raw(place_of(path), group))
-
-
-def notes_on(dataset: xr.Dataset) -> list[str]:
-    """Sentences on what `open_product` makes of a dataset from `open_raw`, where a user should know."""
-    return era5.notes_on(dataset)
+def raw_product(path: str, group: str | None = None) -> tuple[xr.Dataset, list[str]]:
+    """The same dimensions, without masking and unpacking, to look at; and what a user should know of the difference."""
+    raw = open_raw(place_of(path), group)
+    looked_at = era5.without_versions(raw)
+    looked_at.set_close(raw.close)
+    return looked_at, era5.notes_on(raw)

@@ -147,8 +147,8 @@ def _references(parts: Sequence[Part], name: str, axes: Sequence[TimeAxis]) -> t
 
 def _widest(column: Sequence[Facts]) -> dict[str, Any]:
     """The packing with the largest numbers."""
-    packings = [facts.packing for facts in column if facts.packing]
-    return dict(max(packings, key=lambda packing: max(map(abs, _unpacked(packing)))) if packings else {})
+    packings = [dict(facts.packing) for facts in column if facts.packing]
+    return max(packings, key=lambda packing: max(map(abs, _unpacked(packing))), default={})
 
 
 def _unpacked(packing: Mapping[str, Any], values: Any = None) -> tuple[float, ...]:
@@ -161,7 +161,7 @@ def _unpacked(packing: Mapping[str, Any], values: Any = None) -> tuple[float, ..
 
 
 def _limits(column: Sequence[Facts]) -> dict[str, Any]:
-    """Limits that hold for all files: of packed numbers unpacked, since CF keeps them packed; widest of what was met."""
+    """Limits that hold for all files, the widest met; of packed numbers unpacked, since CF keeps them packed."""
     out: dict[str, Any] = {}
     packed = len({str(dict(facts.packing)) for facts in column}) > 1
     for key in LIMITS:

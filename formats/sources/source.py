@@ -5,24 +5,27 @@ Stage: the entrance of the archive: what a user gives -> `find_source` -> `Sourc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.sources import products
 from adiabat.formats.sources.arrange import arrange, gaps
-from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.sources.cf import file_kind, is_zarr
 from adiabat.formats.sources.locate import locate
+from adiabat.formats.sources.netcdf import netcdf_file
 from adiabat.formats.sources.series import Series, open_series
 from adiabat.formats.sources.survey import Part, survey
 from adiabat.formats.sources.tempo import oddities
 from adiabat.formats.sources.times import TimeAxis, time_axis
-from adiabat.formats.sources.trees import is_tree, left_out, open_tree
+from adiabat.formats.sources.trees import group_names, is_tree, left_out, open_granules, open_tree
 from adiabat.formats.sources.urls import is_store, is_url, size_of
 from adiabat.formats.sources.whole import check_whole
 
@@ -79,7 +82,7 @@ class Source:
         if self.kind == "tree":
             return open_tree(Path(self.paths[0]))
         if self.kind == "granules":
-            return _open_granules(self.paths)
+            return open_granules(self.paths)
         opener = partial(products.open_product, group=self.group)
         if self.kind == "flat":
             return {"/": opener(self.paths[0])}
@@ -89,12 +92,15 @@ class Source:
         """The time coordinate: its name, dimension, raw values, units and calendar; None where there is none."""
         if self.series:
             return self.series[0].times
-        return time_axis(products.raw_product(self.paths[0], self.group)) if self.kind == "flat" else None
+        if self.kind != "flat":
+            return None
+        with products.raw_product(self.paths[0], self.group)[0] as raw:
+            return time_axis(raw)
 
     def identity(self) -> dict[str, Any]:
-        """What tells a run that goes on whether the source has changed: paths with sizes; fit for JSON.
+        """What tells a run that goes on whether the source has changed; fit for JSON.
 
-        Of a file the size is its bytes; of a store, the shapes of its variables.
+        Of a file, its bytes and the second it was changed; of a store, the shapes of its variables.
         """
         return {"group": self.group, "paths": {path: _size(path, self.group) for path in self.paths}}
 
@@ -133,13 +139,13 @@ def find_source(
 
     Examples
     --------
-    >>> day = xr.Dataset({"t": (("time", "x"), [[280.0, 281.0]])}, {"time": ("time", [0], {"units": "days since 2020-01-01"})})
-    >>> for number in (1, 0):
-    ...     day.assign_coords(time=("time", [number], day.time.attrs)).to_netcdf(f"{number}.nc")
+    >>> for day in (1, 0):
+    ...     time = xr.Variable("time", [day], {"units": "days since 2020-01-01"})
+    ...     xr.Dataset({"t": (("time", "x"), [[280.0, 281.0]])}, {"time": time}).to_netcdf(f"{day}.nc")
     >>> source, notes = find_source("*.nc")
     >>> source.paths, source.open()["/"].t.shape, source.times().text(1)
     (('0.nc', '1.nc'), (2, 2), '2020-01-02 00:00:00')
-    """  # fmt: skip
+    """
     if unreadable not in ("stop", "skip"):
         raise ValueError(f"expected unreadable to be 'stop' or 'skip', got {unreadable!r}")
     paths, notes = locate([given] if isinstance(given, str | Path) else list(given))
@@ -150,7 +156,7 @@ def find_source(
     granules: list[str] = []
     for number, path in enumerate(paths):
         try:
-            found = _look(path, group, notes if not (parts or granules) else None)
+            found = _look(path, group, notes)
         except RequestError as error:
             if unreadable == "stop":
                 raise
@@ -171,39 +177,53 @@ def _find_one(path: str, group: str | None) -> tuple[Source, list[str]]:
         check_whole(place)
     kind: Kind = "tree" if group is None and local and is_tree(place) else "flat"
     source = Source((path,), group, kind)
-    notes = _notes(path, group, kind)
+    notes = _left_out(path, None if kind == "tree" else group or "/")
     datasets = source.open()
-    notes += oddities(datasets) if kind == "tree" else []
+    if kind == "tree":
+        notes += oddities(datasets)
+    else:
+        raw, said = products.raw_product(path, group)
+        with raw:
+            notes += [*said, *_disorder(path, time_axis(raw))]
     for dataset in datasets.values():
         dataset.close()
     return source, notes
 
 
-def _notes(path: str, group: str | None, kind: Kind) -> list[str]:
-    """What of a file is left out or changed."""
+def _disorder(path: str, axis: TimeAxis | None) -> list[str]:
+    """Of one file, times that are double or out of order are kept as they are, and said."""
+    if axis is None or axis.values.dtype.kind not in "fiu" or bool((np.diff(axis.values) > 0).all()):
+        return []
+    return [f"the times of {path} do not increase throughout: they are kept as they are"]
+
+
+def _left_out(path: str, group: str | None) -> list[str]:
     place = products.place_of(path)
-    notes = []
-    if isinstance(place, Path) and (names := left_out(place, None if kind == "tree" else group)):
-        notes.append(f"{path}: Zarr has nothing for the types of {', '.join(names)}: left out")
-    if kind != "tree":
-        with products.open_raw(place, group) as raw:
-            notes += products.notes_on(raw)
-    return notes
+    names = left_out(place, group) if isinstance(place, Path) else []
+    return [f"{path}: Zarr has nothing for the types of {', '.join(names)}: left out"] if names else []
 
 
-def _look(path: str, group: str | None, notes: list[str] | None) -> Part | None:
+def _look(path: str, group: str | None, notes: list[str]) -> Part | None:
     """Survey one of many; None for what becomes a group of its own."""
     place = products.place_of(path)
-    if isinstance(place, Path) and not is_zarr(place):
-        check_whole(place)
-    if group is None and isinstance(place, Path) and is_tree(place):
-        return None
-    with products.raw_product(path, group) as raw:
+    if not isinstance(place, Path) or is_zarr(place):
+        return _survey(path, group, notes)
+    check_whole(place)
+    # One handle for all that is asked.
+    with netcdf_file(place) if file_kind(place) == "NetCDF" else nullcontext():
+        if group is None and is_tree(place):
+            notes += _left_out(path, None)
+            return None
+        return _survey(path, group, notes)
+
+
+def _survey(path: str, group: str | None, notes: list[str]) -> Part | None:
+    raw, said = products.raw_product(path, group)
+    with raw:
         if str(raw.attrs.get("Conventions", "")).startswith("HARP"):
             return None
         part = survey(path, raw)
-    if notes is not None:  # the others are alike
-        notes += _notes(path, group, "flat")
+    notes += [note for note in said if note not in notes]
     return part
 
 
@@ -213,15 +233,16 @@ def _put_together(
     if not parts and not granules:
         raise RequestError(f"none of the files can be read; {notes[-1].removeprefix('skipped: ')}")
     if granules and parts:
-        raise RequestError(f"{granules[0]} keeps its variables in groups or is a swath, and {parts[0].path} is neither: "
-                           "they go into stores of their own")  # fmt: skip
+        raise RequestError(f"{granules[0]} keeps its variables in groups or is a swath, unlike {parts[0].path}: they "
+                           "go into stores of their own")  # fmt: skip
     if granules:
         source = Source(tuple(granules), group, "granules")
-        _names_of(source.paths)
+        group_names(source.paths)
         return source, notes
     if len(parts) == 1:
         return Source((parts[0].path,), group), notes
     series = arrange(parts)
+    notes += _left_out(parts[0].path, group or "/")  # the others are alike
     ordered = tuple(path for each in series for path in each.paths)
     source = Source(ordered, group, "series", series)
     for dataset in source.open().values():
@@ -237,7 +258,9 @@ def _beside(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     new: dict[Any, xr.Variable] = {}
     coordinates = set(first.coords)
     for dataset in datasets[1:]:
-        new |= {name: each for name, each in dataset.variables.items() if name not in first.variables and name not in new}
+        new |= {
+            name: each for name, each in dataset.variables.items() if name not in first.variables and name not in new
+        }
         coordinates |= {name for name in dataset.coords if name in new}
     whole = first.assign(new).set_coords(sorted(coordinates, key=str))
     whole.set_close(partial(_close, tuple(datasets)))
@@ -249,35 +272,16 @@ def _close(datasets: Sequence[xr.Dataset]) -> None:
         dataset.close()
 
 
-def _open_granules(paths: Sequence[str]) -> dict[str, xr.Dataset]:
-    """Every granule in a group that is named as its file."""
-    out: dict[str, xr.Dataset] = {"/": xr.Dataset()}
-    for path, name in zip(paths, _names_of(paths), strict=True):
-        groups: Mapping[str, xr.Dataset] = (
-            open_tree(Path(path)) if is_tree(Path(path)) else {"/": products.open_product(path)}
-        )
-        out |= {f"/{name}{'' if place == '/' else place}": dataset for place, dataset in groups.items()}
-    return out
-
-
-def _names_of(paths: Sequence[str]) -> list[str]:
-    names = [Path(path).stem for path in paths]
-    double = {name for name in names if names.count(name) > 1}
-    if double:
-        which = [path for path, name in zip(paths, names, strict=True) if name in double]
-        raise RequestError(f"{which[0]} and {which[1]} have the same name, which names their groups")
-    return names
-
-
 def _size(path: str, group: str | None) -> Any:
     place = products.place_of(path)
     if isinstance(place, Path) and not is_zarr(place):
-        return place.stat().st_size
+        state = place.stat()
+        return [state.st_size, int(state.st_mtime)]
     if is_url(path) and not is_store(path):
         return size_of(path)
     if isinstance(place, Path) and group is None and is_tree(place):
         return {name: dict(_shapes(dataset)) for name, dataset in open_tree(place).items()}
-    with products.open_raw(place, group) as raw:
+    with products.raw_product(path, group)[0] as raw:
         return _shapes(raw)
 
 

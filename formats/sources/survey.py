@@ -6,6 +6,7 @@ Stage: locate -> **survey** -> series. A file is opened once, and only what is s
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,11 @@ def _facts(variable: xr.Variable, decode: bool, *, still: bool) -> Facts:
 def _decoded_dtype(variable: xr.Variable) -> np.dtype[Any]:
     """What xarray makes of it, asked with one value."""
     one = xr.Variable((), np.zeros((), variable.dtype), variable.attrs)
-    return np.dtype(xr.conventions.decode_cf_variable("one", one, decode_times=False).dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # oddities of other people's files
+        decoded: xr.Variable = xr.conventions.decode_cf_variable("one", one, decode_times=False)
+    dtype: np.dtype[Any] = decoded.dtype
+    return dtype
 
 
 def _digest(values: NDArray[Any]) -> bytes:

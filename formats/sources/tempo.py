@@ -20,7 +20,7 @@ from xarray.core import indexing
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.sources.cf import file_kind, is_field
-from adiabat.formats.sources.netcdf import netcdf_file, netcdf_store
+from adiabat.formats.sources.netcdf import LOCK, netcdf_file, netcdf_store
 
 __all__ = ["BAD", "BANDS", "CHANNELS", "is_tempo", "oddities", "open_tempo"]
 
@@ -152,7 +152,7 @@ def _groups(file: Any, above: str = "/") -> Iterator[str]:
 def _open_group(path: Path, name: str) -> xr.Dataset:
     options: dict[str, Any] = {"decode_times": False, "decode_coords": False}
     try:
-        with warnings.catch_warnings():
+        with LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # oddities of other people's files
             with xr.open_dataset(netcdf_store(path, name), mask_and_scale=False, **options) as raw:
                 decode = {str(key): is_field(variable) for key, variable in raw.variables.items()}

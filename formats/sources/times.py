@@ -6,6 +6,7 @@ Stage: below series, which puts files one after another; beside the append of a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def _unit(units: str) -> int:
 def _reference(units: str, calendar: str) -> int:
     """Microseconds from 1970-01-01 to the date after "since"."""
     try:
-        import cftime
+        cftime = import_module("cftime")
     except ImportError as error:
         raise RequestError(f"times of several references need the package cftime, for {units!r}: pip install "
                            "'adiabat[io]'") from error  # fmt: skip

@@ -6,7 +6,8 @@ Stage: beside cf, which opens what is flat. Granules of TEMPO, level 2 of Sentin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import xarray as xr
 import zarr
 
 from adiabat.formats.errors import RequestError
-from adiabat.formats.sources.cf import file_kind, is_zarr, open_group, unwritable
+from adiabat.formats.sources.cf import file_kind, holds_factors, is_zarr, open_group, unwritable
 from adiabat.formats.sources.netcdf import netcdf_file
+from adiabat.formats.sources.products import open_product
 from adiabat.formats.sources.tempo import is_tempo, open_tempo
 
-__all__ = ["groups_of", "is_tree", "left_out", "open_tree"]
+__all__ = ["group_names", "groups_of", "is_tree", "left_out", "open_granules", "open_tree"]
 
 
 @dataclass
@@ -41,7 +43,7 @@ def is_tree(path: str | Path) -> bool:
         return False
     if is_zarr(path):
         root = _of_store(path)
-        return not root.variables and root.any_variables()
+        return not (root.variables or holds_factors(path)) and root.any_variables()
     return file_kind(path) == "NetCDF" and any(node.any_variables() for node in _of_file(path).below.values())
 
 
@@ -54,7 +56,7 @@ def open_tree(path: Path) -> dict[str, xr.Dataset]:
     Raises
     ------
     RequestError
-        If it cannot be read, or is a store of low-rank factors.
+        If it cannot be read.
     """
     if is_tempo(path):
         return groups_of(open_tempo(path, bands=(), channels=None, flags=()))
@@ -65,6 +67,25 @@ def open_tree(path: Path) -> dict[str, xr.Dataset]:
 def groups_of(tree: xr.DataTree) -> dict[str, xr.Dataset]:
     """Datasets by the paths of their groups, nothing inherited."""
     return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
+
+
+def open_granules(paths: Sequence[str]) -> dict[str, xr.Dataset]:
+    """Every granule, a tree or flat, in a group that is named as its file."""
+    out: dict[str, xr.Dataset] = {"/": xr.Dataset()}
+    for path, name in zip(paths, group_names(paths), strict=True):
+        groups: Mapping[str, xr.Dataset] = open_tree(Path(path)) if is_tree(Path(path)) else {"/": open_product(path)}
+        out |= {f"/{name}{'' if place == '/' else place}": dataset for place, dataset in groups.items()}
+    return out
+
+
+def group_names(paths: Sequence[str]) -> list[str]:
+    """Of granules: the names of their files without the suffix, each once."""
+    names = [Path(path).stem for path in paths]
+    double = {name for name in names if names.count(name) > 1}
+    if double:
+        which = [path for path, name in zip(paths, names, strict=True) if name in double]
+        raise RequestError(f"{which[0]} and {which[1]} have the same name, which names their groups")
+    return names
 
 
 def left_out(path: Path, group: str | None = None) -> list[str]:
@@ -117,15 +138,12 @@ def _of_group(group: Any) -> _Node:
 
 
 def _of_store(path: Path) -> _Node:
-    opened = zarr.open(str(path), mode="r")
-    return _of_zarr(opened) if isinstance(opened, zarr.Group) else _Node({}, [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Zarr: of files in a store that are none of its own
+        opened = zarr.open(str(path), mode="r")
+        return _of_zarr(opened) if isinstance(opened, zarr.Group) else _Node({}, [])
 
 
 def _of_zarr(group: zarr.Group) -> _Node:
-    from adiabat.formats.low_rank_layout import MARKER
-
-    attrs: Mapping[str, Any] = dict(group.attrs)
-    if MARKER in attrs:
-        raise RequestError(f"{group.store_path} holds factors: open it with --group, or the store above it")
     below = {name: _of_zarr(each) for name, each in group.groups()}
-    return _Node(dict(attrs), [name for name, _ in group.arrays()], below)
+    return _Node(dict(group.attrs), [name for name, _ in group.arrays()], below)
