@@ -6,6 +6,7 @@ A path of `pyramid`, where an axis of the chunk is said to hold channels. Spec: 
       | spectral_fit    mean and principal spectra W of this chunk, coefficients n (component, row, column)
       | spectral_basis  y = n W, in integers
       | spectral_steps  d(y): how long a step is where the prediction is y, since noise goes with brightness
+      | spectral_search n moved to where n and q together take fewest bits (encoder only)
       | q = round((x - y) / d)
       | spectral_residual  symbols q under histograms of their own
     and back: x_hat = scale (y + q d)

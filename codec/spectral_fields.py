@@ -121,7 +121,8 @@ def _least_squares(near: NDArray[np.float64], target: NDArray[np.float64]) -> ND
     scale = float(np.sqrt(np.mean(target**2))) + 1e-9
     ridge = 1e-6 * scale * np.sqrt(target.size) * np.eye(len(near))
     given = np.concatenate([near.T, ridge])
-    return np.linalg.lstsq(given, np.concatenate([target, ridge.mean(1)]), rcond=None)[0]
+    weights: NDArray[np.float64] = np.linalg.lstsq(given, np.concatenate([target, ridge.mean(1)]), rcond=None)[0]
+    return weights
 
 
 def _neighbours(field: Integers) -> Integers:

@@ -152,7 +152,9 @@ def _envelope(light: Floats, wanted: Floats) -> Floats:
             best, terms = error, np.zeros(3)
             terms[list(some)] = found
     room = 1 / np.maximum(terms @ powers, 1e-300)
-    return terms / sizes * min(np.quantile(room, SHARES).tolist(), key=lambda f: _cost(room, f))
+    factor: float = min(np.quantile(room, SHARES).tolist(), key=lambda f: _cost(room, f))
+    out: Floats = terms / sizes * factor
+    return out
 
 
 def _cost(room: Floats, factor: float) -> float:

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from adiabat.formats.blocks import Block, find_files, open_stored
-from adiabat.formats.inventory import models_of
 from adiabat.formats.journal import Record
+from adiabat.formats.store_models import models_of_array
 
 __all__ = ["note_achieved", "sweep"]
 
 CHUNKS = "c"  # folder of an array's chunks
-LOOKED_AT = 50  # files whose streams are asked for their models
 
 
 def note_achieved(store: Path, records: Iterable[Record]) -> None:
@@ -32,8 +31,7 @@ def note_achieved(store: Path, records: Iterable[Record]) -> None:
             continue
         note = json.loads(str(stored.attrs["adiabat"]))
         note["achieved"] = achieved(some, relative=isinstance(note["bound"], dict) and "rel" in note["bound"])
-        seen = models_of(stored, store / path, most_chunks=LOOKED_AT)
-        note["models"] = sorted({*note.get("models", ()), *seen})
+        note["models"] = sorted({*note.get("models", ()), *models_of_array(stored, store / path)})
         stored.attrs["adiabat"] = json.dumps(note)
 
 

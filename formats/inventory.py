@@ -118,7 +118,11 @@ def codec_bounds(store: str | Path) -> dict[str, Bound]:
 
 
 def _arrays(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
-    for name, member in sorted(group.members(max_depth=None)):
+    from adiabat.formats.xarray_backend import quiet
+
+    with quiet():
+        members = sorted(group.members(max_depth=None))
+    for name, member in members:
         if isinstance(member, zarr.Array):
             yield name, member
 
@@ -142,12 +146,6 @@ def _describe_array(array: zarr.Array[Any], folder: Path, most_chunks: int) -> A
         written_bytes=sum(file.stat().st_size for file in files),
         values=array.size,
     )
-
-
-def models_of(array: zarr.Array[Any], folder: Path, *, most_chunks: int) -> list[str]:
-    """SHA-256 of the models that its streams need, as far as those that are looked at say."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in _METADATA)
-    return sorted(_tally(array, files, most_chunks).models)
 
 
 def _tally(array: zarr.Array[Any], chunk_files: list[Path], most_chunks: int) -> StreamTally:

@@ -20,7 +20,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
-from adiabat.formats.healpix_axes import CELL
+from adiabat.formats.journal import replace_file
 from adiabat.formats.plan import HEALPIX, HEALPIX_MODELS, VariablePlan
 from adiabat.formats.policy import is_target
 from adiabat.formats.sources.cf import PACKING
@@ -71,8 +71,17 @@ def consolidate(store: Path) -> None:
         children = sorted(name for name, _ in root.members(max_depth=None) if name.rpartition("/")[2] == CHILD)
         for place in children or [""]:
             zarr.consolidate_metadata(store, path=place or None)
+            _sort(store / place / "zarr.json")
         if about is not None and not children:
             (store / README).write_text(f"{about}\n")
+
+
+def _sort(file: Path) -> None:
+    """Put arrays in the order of their names: Zarr takes them as the file system lists them, which differs."""
+    document = json.loads(file.read_text())
+    gathered = document["consolidated_metadata"]
+    gathered["metadata"] = dict(sorted(gathered["metadata"].items()))
+    replace_file(file, json.dumps(document, indent=2))
 
 
 def _write_group(dataset: xr.Dataset, plan: Sequence[VariablePlan], store: Path, command: str, place: str) -> None:
@@ -82,7 +91,7 @@ def _write_group(dataset: xr.Dataset, plan: Sequence[VariablePlan], store: Path,
     small.attrs = _root_attributes(dataset.attrs, command, plan) if place == "/" else dict(dataset.attrs)
     for name in small.variables:
         # Old compression and chunking are the source format's; the values stand as they were.
-        small[name].encoding = _of_indices(small[name].shape) if name == CELL and small[name].ndim else {}
+        small[name].encoding = _exactly(small[name]) if small[name].ndim else {}
         if small[name].dtype.kind not in "fiub":
             small[name].attrs.pop("_FillValue", None)  # xarray writes one for strings and cannot read it
     within = place.strip("/")
@@ -114,9 +123,9 @@ def _to_zarr(dataset: xr.Dataset, store: Path, within: str, **options: Any) -> N
         dataset.to_zarr(store, group=within or None, zarr_format=3, consolidated=False, **options)
 
 
-def _of_indices(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Numbers of cells in a row: shuffled they are next to nothing, left as they are they outweigh the fields."""
-    return {"chunks": shape, "compressors": [BloscCodec(cname="zstd", shuffle="shuffle")]}
+def _exactly(array: xr.DataArray | VariablePlan) -> dict[str, Any]:
+    """Numbers as they are, their bytes shuffled: left in a row, coordinates of a swath outweigh its fields."""
+    return {"compressors": [BloscCodec(cname="zstd", shuffle="shuffle")]} if array.dtype.kind in "fiu" else {}
 
 
 def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
@@ -157,7 +166,7 @@ def _float_limits(attributes: dict[str, Any], packing: Mapping[str, Any]) -> dic
 
 
 def _encoding(variable: VariablePlan) -> dict[str, Any]:
-    encoding: dict[str, Any] = {"chunks": variable.chunks}
+    encoding: dict[str, Any] = {"chunks": variable.chunks, **_exactly(variable)}
     if variable.shards is not None:
         encoding["shards"] = variable.shards
     if variable.dtype.kind == "f":

@@ -134,13 +134,17 @@ def needed_models(store: str | Path) -> set[str]:
         raise RequestError(f"{path} is a single Zarr array; models are kept in groups")
     with quiet():
         members = [(name, each) for name, each in group.members(max_depth=None) if isinstance(each, zarr.Array)]
+    return {model for name, array in members for model in models_of_array(array, path / name)}
+
+
+def models_of_array(array: zarr.Array[Any], folder: Path) -> set[str]:
+    """The models that streams of an array name; see `needed_models`."""
+    chunks = folder / "c" if array.metadata.zarr_format == 3 else folder  # beside them lie other files
     found: set[str] = set()
-    for name, array in members:
-        chunks = path / name / "c" if array.metadata.zarr_format == 3 else path / name  # beside them lie other files
-        for file in chunks.rglob("*") if chunks.is_dir() else [chunks]:
-            if file.is_file():
-                with file.open("rb") as opened:
-                    found.update(_models_of_file(opened, file.stat().st_size, array))
+    for file in chunks.rglob("*") if chunks.is_dir() else [chunks]:
+        if file.is_file():
+            with file.open("rb") as opened:
+                found.update(_models_of_file(opened, file.stat().st_size, array))
     return found
 
 

@@ -47,7 +47,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    shutil.copy(made / "source.nc", tmp_path)
+    shutil.copy2(made / "source.nc", tmp_path)
     return tmp_path
 
 
@@ -218,7 +218,7 @@ def test_a_full_disk(made, folder):
     if mounted.returncode:
         pytest.skip("mounting a small file system takes more rights than this test has")
     try:
-        shutil.copy(folder / "source.nc", folder / "kept.nc")
+        shutil.copy2(folder / "source.nc", folder / "kept.nc")
         command = [COMMAND[0], "compress", "../kept.nc", "out.zarr", *OPTIONS, "--workers", "1"]
         ran = subprocess.run(command, cwd=small, env=environment(), capture_output=True, text=True, timeout=300)
         assert ran.returncode == 1

@@ -40,6 +40,23 @@ def test_a_link_to_a_folder_is_followed_once(folder):
     assert names(locate([folder])[0], folder) == ["0.dat", "a/1.nc", "b/2.nc", "b/s.zarr", "b/wrong.grib"]
 
 
+def test_an_archive_beside_its_source_is_no_part_of_it(folder):
+    from adiabat.formats import compress
+
+    small = xr.Dataset({"t": (("y", "x"), np.zeros((4, 4), "f4"))})
+    compress(small, folder / "out.zarr", default_bound={"abs": 0.1})
+    (folder / "b" / "s.zarr").rename(folder / "next.zarr")
+    (folder / "new.zarr.partial").mkdir()
+    small.to_zarr(folder / "new.zarr.partial" / "store", consolidated=False)
+    found, notes = locate([folder])
+    assert names(found, folder) == ["0.dat", "next.zarr", "a/1.nc", "b/2.nc", "b/wrong.grib"]
+    assert notes[0] == f"stores that adiabat has written are left out: {folder / 'out.zarr'}"
+    assert names(locate([f"{folder}/*.zarr*/**"])[0], folder) == ["next.zarr", "out.zarr"]
+    (folder / "only").mkdir()
+    (folder / "out.zarr").rename(folder / "only" / "out.zarr")
+    assert names(locate([folder / "only"])[0], folder) == ["only/out.zarr"]
+
+
 def test_patterns_and_lists_keep_each_file_once(folder):
     found, _ = locate([f"{folder}/**/*.nc", folder / "a" / "1.nc"])
     assert names(found, folder) == ["a/1.nc", "b/2.nc"]

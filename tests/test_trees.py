@@ -50,6 +50,8 @@ def test_all_groups_are_kept_and_what_cannot_be_is_said(odd):
     assert set(product.variables) == {"mask", "names", "packed"}
     np.testing.assert_array_equal(product.packed, [1, 2.5, np.nan])
     np.testing.assert_array_equal(product.mask, [0, 1, 1])
+    assert product["mask"].attrs["flag_meanings"] == "clear cloudy"
+    np.testing.assert_array_equal(product["mask"].attrs["flag_values"], [0, 1])
     assert product.names.values.tolist() == ["a", "bc", ""]
     assert groups["/"].attrs["title"] == "odd"
     about = json.loads(groups["/"].attrs["METADATA"])

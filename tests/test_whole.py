@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.sources.whole import check_whole
@@ -27,6 +29,22 @@ def test_any_shorter_netcdf_3_is_refused(tmp_path, version, records, moving):
     check_whole(path)
     whole = path.read_bytes()
     for cut in {4, 5, 8, 9, 10, 11, len(whole) // 2}:  # up to three bytes of padding belong to no value
+        path.write_bytes(whole[:-cut])
+        with pytest.raises(RequestError, match="truncated"):
+            check_whole(path)
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "earliest", "latest"])
+def test_any_shorter_hdf5_is_refused(tmp_path, engine):
+    path = tmp_path / "a.h5"
+    if engine in ("earliest", "latest"):
+        with h5py.File(path, "w", libver=engine) as file:
+            file["v"] = np.arange(1000.0)
+    else:
+        xr.Dataset({"v": ("x", np.arange(1000.0))}).to_netcdf(path, engine=engine)
+    check_whole(path)
+    whole = path.read_bytes()
+    for cut in (1, 100, len(whole) // 2, len(whole) - 20):
         path.write_bytes(whole[:-cut])
         with pytest.raises(RequestError, match="truncated"):
             check_whole(path)

@@ -81,6 +81,8 @@ def open_group(path: str | Path, group: str | None = None, *, refuse_empty: bool
     dataset = _open(path, options, mask_and_scale=decode)
     if "engine" in options:
         raw.close()  # of NetCDF, both have one handle
+    for variable in dataset.variables.values():
+        _name_flags(variable)
     return dataset.set_coords(sorted(coordinates, key=str))
 
 
@@ -93,6 +95,15 @@ def open_raw(path: str | Path, group: str | None = None) -> xr.Dataset:
 def decoded_names(raw: xr.Dataset, coordinates: Collection[Hashable]) -> dict[str, bool]:
     """Which variables are masked and unpacked: what a bound may speak about, never coordinates."""
     return {str(name): name not in coordinates and is_field(variable) for name, variable in raw.variables.items()}
+
+
+def _name_flags(variable: xr.Variable) -> None:
+    """Numbers that a type of the file has names for keep them as CF's flags."""
+    metadata = getattr(variable.encoding.get("dtype"), "metadata", None) or {}
+    names = metadata.get("enum")
+    if names and "flag_meanings" not in variable.attrs:
+        variable.attrs["flag_values"] = np.asarray(list(names.values()), variable.dtype)
+        variable.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names)
 
 
 def unwritable(path: str | Path, group: str | None = None) -> list[str]:

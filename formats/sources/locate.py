@@ -18,6 +18,8 @@ __all__ = ["locate"]
 
 _GRIB = tuple(f".{name}{edition}" for name in ("grib", "grb") for edition in ("", 1, 2))
 SUFFIXES = (".nc", ".nc3", ".nc4", ".netcdf", ".cdf", ".h5", ".hdf5", ".he5", *_GRIB)
+ARCHIVE = '"adiabat_request"'  # an attribute of the root of what adiabat compress writes
+UNFINISHED = ".partial"  # beside its destination
 _MOST_NAMED = 5
 
 
@@ -66,7 +68,7 @@ def _expand(given: str | Path, notes: list[str]) -> list[str]:
     if not glob.has_magic(str(given)):
         raise RequestError(f"{path} does not exist")
     matches = [Path(match) for match in sorted(glob.glob(str(given), recursive=True))]
-    matches = [match for match in matches if match.is_file() or is_zarr(match)]
+    matches = [match for match in matches if (match.is_file() or is_zarr(match)) and not _is_unfinished(match)]
     stores = {match for match in matches if match.is_dir()}
     found = [str(match) for match in matches if not stores & set(match.parents)]  # of a store's own files, none
     if not found:
@@ -75,18 +77,34 @@ def _expand(given: str | Path, notes: list[str]) -> list[str]:
 
 
 def _in_folder(folder: Path, notes: list[str]) -> list[str]:
-    found, others = [], []
+    found, others, ours = [], [], []
     for path in _walk(folder):
-        if path.is_dir() or path.suffix.lower() in SUFFIXES or _is_data(path):
+        if path.is_dir() and _is_ours(path):
+            ours.append(str(path))
+        elif path.is_dir() or path.suffix.lower() in SUFFIXES or _is_data(path):
             found.append(str(path))
         else:
             others.append(str(path.relative_to(folder)))
+    if ours and found:  # where it is written beside its source, an archive is no part of it
+        notes.append(f"stores that adiabat has written are left out: {', '.join(ours)}")
+    found = found or ours
     if not found:
         raise RequestError(f"{folder} is a folder without any NetCDF, GRIB or Zarr")
     if others:
         some = ", ".join(others[:_MOST_NAMED]) + (", ..." if len(others) > _MOST_NAMED else "")
         notes.append(f"{len(others)} of the files in {folder} are no data and are left out: {some}")
     return found
+
+
+def _is_ours(store: Path) -> bool:
+    """Whether a store is an archive, by what its root says."""
+    metadata = store / "zarr.json"
+    return metadata.is_file() and ARCHIVE in metadata.read_text(errors="replace")
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether this is, or lies in, what a run has not finished."""
+    return any(each.name.endswith(UNFINISHED) for each in (path, *path.parents))
 
 
 def _is_data(path: Path) -> bool:
@@ -109,7 +127,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             below.clear()
             continue
         seen.add(real)
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        below[:] = sorted(name for name in below if not name.startswith(".") and not name.endswith(UNFINISHED))
         stores = [name for name in below if is_zarr(here / name)]
         below[:] = [name for name in below if name not in stores]
         yield from (here / name for name in sorted([*stores, *names]) if not name.startswith("."))

@@ -5,6 +5,7 @@ Stage: the entrance of the archive: what a user gives -> `find_source` -> `Sourc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -51,12 +52,15 @@ class Source:
         One dataset; one with groups; files after and beside one another; files that each become a group.
     series : tuple of Series
         How files follow one another.
+    folder : str
+        Where relative paths begin: a worker elsewhere has another current folder.
     """
 
     paths: tuple[str, ...]
     group: str | None = None
     kind: Kind = "flat"
     series: tuple[Series, ...] = field(default=(), compare=False, repr=False)
+    folder: str = field(default_factory=os.getcwd, compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -80,10 +84,10 @@ class Source:
             If something cannot be read, or is no longer what it was.
         """
         if self.kind == "tree":
-            return open_tree(Path(self.paths[0]))
+            return open_tree(Path(self.folder, self.paths[0]))
         if self.kind == "granules":
-            return open_granules(self.paths)
-        opener = partial(products.open_product, group=self.group)
+            return open_granules([str(Path(self.folder, path)) for path in self.paths])
+        opener = partial(_open_product, self.folder, self.group)
         if self.kind == "flat":
             return {"/": opener(self.paths[0])}
         return {"/": _beside([open_series(series, opener) for series in self.series])}
@@ -103,6 +107,10 @@ class Source:
         Of a file, its bytes and the second it was changed; of a store, the shapes of its variables.
         """
         return {"group": self.group, "paths": {path: _size(path, self.group) for path in self.paths}}
+
+
+def _open_product(folder: str, group: str | None, path: str) -> xr.Dataset:
+    return products.open_product(path if is_url(path) else str(Path(folder, path)), group)
 
 
 def find_source(

@@ -1,9 +1,9 @@
 """Whether a file is all there: read to its end without an error is not enough.
 
-A NetCDF-3 file that was cut off reads as zeros, and a GRIB file as fewer messages. HDF5 checks its own length. Stage:
-below series and source, before a file is trusted.
+A NetCDF-3 file that was cut off reads as zeros, a GRIB file as fewer messages, and HDF5 as "HDF error". Stage: below
+series and source, before a file is trusted.
 
-Source: *The NetCDF Classic Format Specification*, Unidata; eccodes for GRIB.
+Source: *The NetCDF Classic Format Specification*, Unidata; *HDF5 File Format Specification*, III.A; eccodes for GRIB.
 """
 
 from __future__ import annotations
@@ -41,15 +41,22 @@ def check_whole(path: Path) -> None:
         check_messages(path)
         return
     with path.open("rb") as file:
-        if file.read(3) != b"CDF":
-            return
+        start = file.read(48)
+        file.seek(3)
         try:
-            expected = _Header(file).length()
+            expected = _Header(file).length() if start[:3] == b"CDF" else _end_of_hdf5(start)
         except (struct.error, IndexError, KeyError) as error:
             raise RequestError(f"{path} cannot be read: it is truncated within its header") from error
     there = path.stat().st_size
     if there < expected:
         raise RequestError(f"{path} cannot be read: it is truncated; expected {expected} bytes, got {there}")
+
+
+def _end_of_hdf5(start: bytes) -> int:
+    """The end of the file as its superblock has it; 0 where addresses are of another width."""
+    version = start[8]
+    width, place = (start[13], 40 + 4 * version) if version < 2 else (start[9], 28)
+    return int(struct.unpack_from("<Q", start, place)[0]) if width == 8 else 0
 
 
 def _kind_of_other(path: Path) -> str:
