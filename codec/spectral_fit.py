@@ -192,7 +192,8 @@ def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengt
         for count in (count for count in COUNTS if count <= len(c)):
             left -= spectra[before:count, chosen].T @ (n[before:count] * step)
             before = count
-            rounded = np.log2(1 + count / pixels) / 2  # what rounding the spectra adds to each value
+            added = count / pixels * noise  # by rounding the spectra, to what is left
+            rounded = np.log2(1 + added / (float(np.nanmean(left**2)) + ROUNDING)) / 2
             bits = (_symbol_bits(left / steps) + rounded) * values
             bits += sum(own[:count]) + float(spectrum[:count].sum()) * channels
             best = min(best, (bits, count, coarseness))

@@ -27,7 +27,7 @@ def available() -> int:
 
 
 def limit_threads(threads: int | None) -> None:
-    """Say how many threads calls of this process take that say nothing themselves: fewer, where processes work side by side."""
+    """Say how many threads calls take that say nothing themselves: fewer, where processes work side by side."""
     _limits[:] = [threads] if threads else []
 
 

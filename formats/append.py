@@ -138,8 +138,8 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
     lead = int(common[0]) if common.size else len(old)
     if not np.array_equal(old[lead:], new[: len(old) - lead]) or (lead == len(old) and new[0] <= old[-1]):
         raise RequestError(
-            f"the times of the source do not go on from those of the store, which ends at {old[-1]}: it begins at {new[0]}"
-            f"{f' in {place}' if place != '/' else ''}"
+            f"the times of the source do not go on from those of the store, which ends at {old[-1]}"
+            f"{f' in {place}' if place != '/' else ''}: it begins at {new[0]}"
         )
     return Seam(dim, len(old), lead, lead + len(new), old, new[0])
 

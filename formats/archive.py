@@ -44,7 +44,7 @@ from adiabat.formats.workspace import Workspace, check_target
 __all__ = ["Progress", "Run", "archive", "compress", "do_blocks", "write"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with a variable's name, how many more of its values are written, and as how many bytes; now and then with 0."""
+"""Called with a variable's name, how many more of its values are written, and as how many bytes; often with 0."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,8 @@ def _describe(source: Openable, groups: Groups) -> dict[str, Any]:
         path_of(place, each): {
             "shape": list(each.shape), "chunks": list(each.chunks), "shards": each.shards and list(each.shards),
             "dtype": each.dtype.str, "child": each.child, "noise": each.noise, "bound": each.bound,
-            "blocks": len(blocks_of(place, each)), "configuration": None if each.bound is None else configuration_of(each),
+            "blocks": len(blocks_of(place, each)),
+            "configuration": None if each.bound is None else configuration_of(each),
         }
         for place, (_, plan) in sorted(groups.items())
         for each in plan

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from adiabat.codec.errors import BoundError
 from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.journal import Journal, Record
 from adiabat.formats.metrics import ErrorSummary
-from adiabat.formats.plan import VariablePlan
+from adiabat.formats.plan import PYRAMID, VariablePlan
 from adiabat.formats.policy import format_bound
 from adiabat.formats.spectral import write_chunk
 
@@ -48,7 +48,7 @@ BLOCK_VALUES = 2**20  # of small chunks: so few that a kill loses little, so man
 Array = zarr.Array[Any]
 
 
-class Openable(Protocol):
+class Openable(Hashable, Protocol):
     """A source that every process can open for itself, such as `adiabat.formats.sources.source.Source`."""
 
     def open(self) -> Mapping[str, xr.Dataset]:
@@ -283,7 +283,8 @@ def _read(dataset: xr.Dataset, name: str, block: Block) -> NDArray[Any]:
 def _told(stored: Array) -> dict[str, Any]:
     """The configuration of our codec."""
     codecs = (codec.to_dict() for codec in stored.metadata.codecs)  # type: ignore[union-attr]
-    return next(dict(codec["configuration"]) for codec in codecs if str(codec["name"]) == "adiabat.pyramid")
+    told: Any = next(codec["configuration"] for codec in codecs if str(codec["name"]) == PYRAMID)
+    return dict(told)
 
 
 def _check(

@@ -119,8 +119,8 @@ def fill(
         err.print(cli_fill.introduce(cube))
         with progress_bar(err, "fitting", None) as advance:
             written = low_rank.write(
-                cube, target, rank=wanted, bound=limit, journal=journal, overwrite=overwrite, command=cli_compress.command(),
-                progress=err.print, tick=lambda *_: advance("factors", 1), **options,
+                cube, target, rank=wanted, bound=limit, journal=journal, overwrite=overwrite,
+                command=cli_compress.command(), progress=err.print, tick=lambda *_: advance("factors", 1), **options,
             )  # fmt: skip
     except ImportError as error:
         raise RuntimeError(f"filling needs {error.name}: pip install 'adiabat[fill]'") from error

@@ -204,11 +204,10 @@ def _archive(source: Source, groups: Groups, target: Path, default_bound: Any, r
 
     plan = whole_plan(groups)
     cli_report.print_plan(err, plan, default_bound)
-    options = {"run": run, "command": command()}
+    write = append_times if append else archive
     try:
         with progress_bar(err, "writing", sum(variable.values for variable in plan)) as advance:
-            write = append_times if append else archive
-            whole = write(source, groups, target, progress=advance, **options)
+            whole = write(source, groups, target, run=run, command=command(), progress=advance)
     except (StoppedError, BlockError, OSError) as error:
         raise _with_advice(error, target) from error
     if whole:

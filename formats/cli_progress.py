@@ -19,7 +19,8 @@ class StoppedError(Exception):
 class Advance(Protocol):
     """Told of the name of what is worked at, how many more of its values are done, and the bytes these came to."""
 
-    def __call__(self, name: str, values: int, written: int = 0) -> None: ...
+    def __call__(self, name: str, values: int, written: int = 0) -> None:
+        """Take note, or raise StoppedError."""
 
 
 class RateColumn(ProgressColumn):
@@ -42,8 +43,7 @@ def progress_bar(err: Console, verb: str, total: int | None) -> Iterator[Advance
         if asked:
             raise StoppedError
         sizes["written"] += written
-        said = {"description": f"{verb} {name}"} if name else {}
-        progress.update(task, advance=values, written=sizes["written"], **said)
+        progress.update(task, advance=values, written=sizes["written"], description=f"{verb} {name}" if name else None)
 
     def stop(number: int, frame: object) -> None:
         asked.append(number)

@@ -188,7 +188,7 @@ def _dask(address: str) -> Iterator[tuple[Any, int]]:
         raise RequestError("--scheduler needs the package distributed: pip install 'adiabat[distributed]'") from error
     try:
         parse_host_port(parse_address(address)[1])  # what the client says of a malformed one is no sentence
-        client = Client(address, timeout=10, set_as_default=False)
+        client: Any = Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise RequestError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:

@@ -110,7 +110,7 @@ class Journal:
 
 def read_records(store: Path, arrays: Iterable[str]) -> dict[str, Record]:
     """Records that a finished store keeps in the folders of its arrays; none where adiabat did not write them."""
-    records = {}
+    records: dict[str, Record] = {}
     for array in arrays:
         try:
             lines = (store / array / RECORDS).read_text().splitlines()

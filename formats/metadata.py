@@ -140,7 +140,7 @@ def _empty_like(array: xr.DataArray, variable: VariablePlan) -> xr.Variable:
 
 
 def _provenance(array: xr.DataArray, variable: VariablePlan) -> dict[str, Any]:
-    note = {
+    note: dict[str, Any] = {
         "codec": variable.codec,
         "version": version("adiabat"),
         "bound": variable.bound,

@@ -72,6 +72,24 @@ def test_use_section_from_top_to_bottom(folder):
         run([sys.executable, "-c", block], folder)
 
 
+def test_archives_section_from_top_to_bottom(tmp_path):
+    (tmp_path / "era5").mkdir()
+    field = simulate_field((4, 37, 72)).rename(temperature="t2m")
+    field.t2m.attrs["units"] = "K"
+    for month in (1, 2):
+        part = field.assign_coords(time=("time", field.time.values + 4 * month, field.time.attrs))
+        part.to_netcdf(tmp_path / "era5" / f"2020-{month:02}.nc")
+    commands = "".join(fenced("Archives: many files, many workers, killed and resumed", "sh"))
+    said = run(["bash", "-euo", "pipefail", "-c", commands], tmp_path)
+    assert "recommended: 2t" in said
+    assert "is complete" in said
+    (block,) = fenced("Archives: many files, many workers, killed and resumed", "python")
+    run([sys.executable, "-c", block], tmp_path)
+    run(["adiabat", "export", "era5.zarr", "era5.nc"], tmp_path)
+    with xr.open_dataset(tmp_path / "era5.nc") as plain:
+        assert plain.sizes["time"] == 8
+
+
 def test_volumes_section_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
     dataset = simulate_field((6, 37, 72))

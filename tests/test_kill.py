@@ -1,4 +1,4 @@
-"""Killed at random moments, by hand or by the disk, and started again: the store is byte for byte the one without faults.
+"""Killed at random moments, or by a full disk, and started again: the store is byte for byte the one without faults.
 
 Each test kills a few times; ``ADIABAT_KILLS=50 pytest tests/test_kill.py`` as often as one likes.
 """
@@ -87,7 +87,7 @@ def is_whole(made, folder):
 
 
 def tells_the_truth(folder):
-    """What is said to be done is done: the files of every record have its bytes, in the folder where it is being made."""
+    """What is said to be done is done: the files of every record have its bytes, where the store is being made."""
     if not (folder / "out.zarr.partial" / "job.json").exists():
         return
     status = take_status(folder / "out.zarr")

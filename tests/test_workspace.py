@@ -40,7 +40,7 @@ def test_another_request_is_told_what_differs(tmp_path):
     with space.lock():
         space.begin({"adiabat": "1", "arrays": {"t": {"chunks": [1]}, "u": {}}}, make)
         space.begin({"adiabat": "1", "arrays": {"t": {"chunks": (1,)}, "u": {}}}, make)  # the same
-        with pytest.raises(RequestError, match="was begun otherwise .arrays of t.: .*--restart"):
+        with pytest.raises(RequestError, match=r"was begun otherwise \(arrays of t\): .*--restart"):
             space.begin({"adiabat": "1", "arrays": {"t": {"chunks": [2]}, "u": {}}}, make)
         with pytest.raises(RequestError, match="another adiabat"):
             space.begin({"adiabat": "2", "arrays": {"t": {"chunks": [1]}, "u": {}}}, make)

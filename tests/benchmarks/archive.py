@@ -97,11 +97,13 @@ def whole(source: Era5Shaped, folder: Path) -> tuple[float, float]:
         seconds, ratio = write(source, folder / "whole.zarr", 2)
     speed = size / 1e6 / seconds
     console.print(
-        f"archive        {format_bytes(size)} as float32, SIMULATED, policy recommended: {seconds:.0f} s with two workers, "
-        f"{speed:.1f} MB/s, ratio {ratio:.2f}"
+        f"archive        {format_bytes(size)} as float32, SIMULATED, policy recommended: {seconds:.0f} s with two "
+        f"workers, {speed:.1f} MB/s, ratio {ratio:.2f}"
     )
     for name, (together, largest) in zip(("first", "second", "last"), memory.thirds(), strict=True):
-        console.print(f"memory         {name} third: {format_bytes(together)} in all, {format_bytes(largest)} the largest process")
+        console.print(
+            f"memory         {name} third: {format_bytes(together)} in all, {format_bytes(largest)} the largest process"
+        )
     return speed / 2, ratio
 
 
@@ -112,7 +114,9 @@ def scaling(source: Era5Shaped, folder: Path, rounds: int) -> None:
         for workers in times:
             times[workers].append(_in_processes(source, folder / "part.zarr", workers))
     one, two = (float(np.median(times[workers])) for workers in (1, 2))
-    console.print(f"scaling        one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times (medians of {rounds})")
+    console.print(
+        f"scaling        one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times (medians of {rounds})"
+    )
 
 
 def _in_processes(source: Era5Shaped, target: Path, workers: int) -> float:
@@ -163,7 +167,9 @@ def overhead(source: Era5Shaped, folder: Path, blocks: int) -> None:
         bare.append(end - start)
         engine.append(last - end)
     b, e, r, c = (float(np.median(each)) for each in (bare, engine, reading, encoded))
-    console.print(f"engine         a block {e:.2f} s; bare codec: making the data {r:.2f}, encoding {c:.2f}, decoding {b - r - c:.2f}")
+    console.print(
+        f"engine         a block {e:.2f} s; bare codec: making the data {r:.2f}, encoding {c:.2f}, decoding {b - r - c:.2f}"
+    )
     console.print(f"overhead       {e / b - 1:.1%} over reading, encoding and decoding (medians of {len(some)} blocks)")
 
 
@@ -172,11 +178,16 @@ def reading(folder: Path) -> None:
     store = Counting(zarr.storage.LocalStore(folder / "whole.zarr", read_only=True))
     with xr.open_zarr(store, chunks=None) as dataset:
         name = next(iter(dataset.data_vars))
-        for what, region in (("map", {"time": 5, "level": 3}), ("series", {"level": 3, "latitude": 300, "longitude": 700})):
+        for what, region in (
+            ("map", {"time": 5, "level": 3}),
+            ("series", {"level": 3, "latitude": 300, "longitude": 700}),
+        ):
             fetched, start = store.fetched, time.perf_counter()
-            dataset[name].isel(region).values
+            dataset[name].isel(region).load()
             seconds = time.perf_counter() - start
-            console.print(f"reading        one {what}: {seconds:.2f} s, {format_bytes(store.fetched - fetched)} fetched")
+            console.print(
+                f"reading        one {what}: {seconds:.2f} s, {format_bytes(store.fetched - fetched)} fetched"
+            )
 
 
 class Counting(zarr.storage.WrapperStore):
@@ -201,7 +212,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     data = str(arguments.data.resolve())
-    console.print(f"machine        {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
+    console.print(
+        f"machine        {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
+    )
     levels = 4 if arguments.small else arguments.levels
     overhead(Era5Shaped(data, arguments.hours, 8, ("t",)), arguments.folder, 3 if arguments.small else 5)
     scaling(Era5Shaped(data, arguments.hours, 6, ("t",)), arguments.folder, 1 if arguments.small else arguments.rounds)
@@ -209,9 +222,12 @@ def main() -> None:
     reading(arguments.folder)
     sizes = {"10 TB, one week": (10e12, 168.0), "ARCO-ERA5, 2.05 PB, four weeks": (2.05e15, 672.0)}
     plans = [
-        (name, paper_plan(size, mb_s=speed, ratio=ratio, hours=hours, price=PRICE)) for name, (size, hours) in sizes.items()
+        (name, paper_plan(size, mb_s=speed, ratio=ratio, hours=hours, price=PRICE))
+        for name, (size, hours) in sizes.items()
     ]
-    console.print(f"\non paper, from {speed:.1f} MB/s a worker and ratio {ratio:.1f}, at {PRICE} dollars a core and hour:")
+    console.print(
+        f"\non paper, from {speed:.1f} MB/s a worker and ratio {ratio:.1f}, at {PRICE} dollars a core and hour:"
+    )
     print_paper_plan(console, plans)
 
 

@@ -1,4 +1,4 @@
-"""SIMULATED: a day of ERA5-shaped fields, made while they are read, from real fields that turn into one another and drift.
+"""SIMULATED: a day of ERA5-shaped fields, made while they are read, from real ones that turn and drift.
 
 A source of archives: picklable, opened by every process, nothing of it on the disk.
 """
