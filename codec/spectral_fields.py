@@ -32,7 +32,7 @@ WIDEST = 1 << 16  # magnitude of a weight
 LARGEST = 1 << 40  # of a field
 SYMBOL = (1 << 31) - 1
 FAR_OUT = 4.0  # times what prediction is off on average
-WORTH = 0.002  # of a field's residual variance, that an earlier field must explain to have a weight
+WORTH = 16.0  # places, times the share of a field's residual variance that an earlier field must explain for a weight
 
 Integers = NDArray[np.int64]
 
@@ -109,7 +109,7 @@ def fit_weights(field: Integers, off: Integers) -> Integers:
         sizes = np.mean(earlier**2, axis=1)
         normal = earlier @ earlier.T + np.diag(1e-6 * sizes + 1e-9) * left.size
         cross = np.linalg.solve(normal, earlier @ left)
-        worth = cross**2 * sizes > WORTH * (np.mean((left - cross @ earlier) ** 2) + 1e-3)
+        worth = cross**2 * sizes > WORTH / left.size * (np.mean((left - cross @ earlier) ** 2) + 1e-3)
         if worth.any():
             normal, right = normal[np.ix_(worth, worth)], earlier[worth] @ left
             weights[NEIGHBOURS:][worth] = np.linalg.solve(normal, right)

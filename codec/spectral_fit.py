@@ -180,7 +180,7 @@ def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengt
     left = np.nan_to_num(part - spectra[:, chosen].T @ c[:, some])
     degrees = max(0.05, 1 - len(c) * (1 / channels + 1 / pixels))  # those that the components took are no noise
     noise = float(np.mean(left**2)) / degrees + ROUNDING
-    values = channels * pixels * float(np.isfinite(z).mean())
+    values, known = channels * pixels * float(np.isfinite(z).mean()), int(np.isfinite(part).sum())
     best = (np.inf, 0, 1.0)
     for coarseness in COARSENESS:
         step = coarseness * np.sqrt(12 * noise)
@@ -192,10 +192,10 @@ def _choose(z: Floats, spectra: Floats, c: Floats, image: tuple[int, int], lengt
         for count in (count for count in COUNTS if count <= len(c)):
             left -= spectra[before:count, chosen].T @ (n[before:count] * step)
             before = count
-            added = count / pixels * noise  # by rounding the spectra, to what is left
-            rounded = np.log2(1 + added / (float(np.nanmean(left**2)) + ROUNDING)) / 2
+            variance = float(np.nansum(left**2)) / max(1, known) + ROUNDING
+            rounded = np.log2(1 + count / pixels * noise / variance) / 2  # what rounding the spectra adds to each value
             bits = (_symbol_bits(left / steps) + rounded) * values
-            bits += sum(own[:count]) + float(spectrum[:count].sum()) * channels
+            bits += sum(own[:count]) + float(spectrum[:count].sum()) * channels + 8 * count * (12 + count)  # weights
             best = min(best, (bits, count, coarseness))
     return best[1], best[2], noise
 

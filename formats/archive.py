@@ -213,7 +213,7 @@ def archive(
             if not _finish(space, blocks, asked, overwrite=run.overwrite):
                 return False
         except BaseException:
-            if asked["source"] is None or not space.journal.folder.is_dir():
+            if asked["source"] is None or (run.part == (1, 1) and not space.journal.folder.is_dir()):
                 space.discard()  # there is nothing to go on from
             raise
         space.discard()

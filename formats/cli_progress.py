@@ -30,7 +30,7 @@ class RateColumn(ProgressColumn):
         """As text; nothing before the first block."""
         written = task.fields.get("written", 0)
         rate = f"{4 * task.speed / 1e6:.0f} MB/s" if task.speed else ""
-        return Text(f"{rate}{f', ratio {4 * task.completed / written:.1f}' if written else ''}")
+        return Text(", ".join(filter(None, (rate, f"ratio {4 * task.completed / written:.1f}" if written else ""))))
 
 
 @contextmanager

@@ -51,6 +51,20 @@ def test_smooth_fields_that_go_together_take_few_bytes():
     assert len(write_fields(together)) < 0.8 * sum(sizes)
 
 
+def test_a_constant_field_beside_another_takes_hardly_a_byte():
+    """What the first place is off by, which has no neighbours, once outweighed all others."""
+    field = fields_of((1, 1, 1500), "smooth", 3)
+    both = np.concatenate([field, np.full_like(field, -524288)])
+    assert len(write_fields(both)) - len(write_fields(field)) < 50
+
+
+def test_few_jumps_do_not_spoil_the_prediction():
+    rng = np.random.default_rng(5)
+    field = np.rint(1000 + np.cumsum(rng.normal(size=(1, 1, 2000)), 2)).astype(np.int64)
+    jumps = field + 5000 * (np.arange(2000) > 700)
+    assert len(write_fields(jumps)) < len(write_fields(field)) + 50
+
+
 def test_neighbours_are_those_of_the_table():
     field = np.arange(1, 13).reshape(3, 4)
     near = _neighbours(field).T.reshape(3, 4, NEIGHBOURS)

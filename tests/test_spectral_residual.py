@@ -82,6 +82,13 @@ def test_bytes_are_near_the_entropy_of_each_channel():
     assert 8 * len(payload_of(q)) < 1.02 * bits
 
 
+def test_one_symbol_far_out_costs_itself_alone():
+    q = np.random.default_rng(4).integers(-1, 2, (1, 4000)).astype(np.int32)
+    far = q.copy()
+    far[0, 9] = 500_000
+    assert len(payload_of(far)) < len(payload_of(q)) + 30
+
+
 def test_channels_before_tell_noisy_pixels_apart():
     rng = np.random.default_rng(3)
     q = np.rint(rng.normal(size=(40, 2000)) * np.where(rng.random(2000) < 0.3, 30, 0.6)).astype(np.int32)
