@@ -20,15 +20,17 @@ import xarray as xr
 import zarr
 
 from adiabat.formats.achieved import note_achieved
-from adiabat.formats.archive import Progress, Run, do_blocks
-from adiabat.formats.blocks import Block, InMemory, Job, Openable, blocks_of, path_of
+from adiabat.formats.archive import Progress, do_blocks
+from adiabat.formats.blocks import Block, blocks_of, path_of
 from adiabat.formats.bundles import bundle_blocks
+from adiabat.formats.engine import Run
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import RECORDS, Record, digest_of, read_records, write_records
 from adiabat.formats.metadata import REQUEST, Groups, add_history, consolidate
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import format_bound
 from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.tasks import InMemory, Job, Openable
 from adiabat.formats.verify import stated_bound
 from adiabat.formats.workspace import Workspace
 

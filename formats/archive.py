@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -19,70 +18,22 @@ import xarray as xr
 import zarr
 
 from adiabat.formats.achieved import note_achieved, sweep
-from adiabat.formats.blocks import (
-    Block,
-    InMemory,
-    Job,
-    Openable,
-    blocks_of,
-    find_files,
-    open_stored,
-    path_of,
-    read_digest,
-)
+from adiabat.formats.blocks import Block, blocks_of, find_files, open_stored, path_of, read_digest
 from adiabat.formats.bundles import Bundle, bundle_blocks
-from adiabat.formats.engine import Workers, run_blocks
-from adiabat.formats.errors import RequestError
+from adiabat.formats.engine import Run, Workers, run_blocks
 from adiabat.formats.journal import Journal, Record, digest_of, read_records, write_records
 from adiabat.formats.metadata import REQUEST, Groups, configuration_of, consolidate, write_metadata
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import Bound
 from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.static import StaticField
+from adiabat.formats.tasks import InMemory, Job, Openable
 from adiabat.formats.workspace import Workspace, check_target
 
-__all__ = ["Progress", "Run", "archive", "compress", "do_blocks", "write"]
+__all__ = ["Progress", "archive", "compress", "do_blocks", "write"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a variable's name, how many more of its values are written, and as how many bytes; often with 0."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """How an archive is written, which does not change what is written.
-
-    Parameters
-    ----------
-    workers : Workers
-    part : tuple of two int
-        ``(3, 20)``: the third of twenty shares of the blocks, for batch systems; whoever finds all done finishes.
-    overwrite : bool
-        Whether a Zarr store at the destination may be replaced.
-    restart : bool
-        Throw away what an earlier run left unfinished.
-
-    Raises
-    ------
-    RequestError
-        If there is no such part.
-    """
-
-    workers: Workers = field(default_factory=Workers)
-    part: tuple[int, int] = (1, 1)
-    overwrite: bool = False
-    restart: bool = False
-
-    def __post_init__(self) -> None:
-        number, parts = self.part
-        if not 1 <= number <= parts:
-            raise RequestError(
-                f"expected a part from 1/{max(1, parts)} to {max(1, parts)}/{max(1, parts)}, got {number}/{parts}"
-            )
-
-    @property
-    def name(self) -> str:
-        """Of the part, for its lock."""
-        return "" if self.part == (1, 1) else "-{}-of-{}".format(*self.part)
 
 
 def compress(

@@ -15,7 +15,7 @@ from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
 
 if TYPE_CHECKING:
-    from adiabat.formats.archive import Run
+    from adiabat.formats.engine import Run
     from adiabat.formats.plan_groups import Groups
     from adiabat.formats.sources import Source
 
@@ -137,8 +137,7 @@ def _run(
     overwrite: bool,
     restart: bool,
 ) -> Run:
-    from adiabat.formats.archive import Run
-    from adiabat.formats.engine import Workers
+    from adiabat.formats.engine import Run, Workers
 
     number, slash, parts = part.partition("/")
     if not slash or not number.isdecimal() or not parts.isdecimal():

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from adiabat.codec.workers import available
-from adiabat.formats.blocks import Block, Job, write_blocks
+from adiabat.formats.blocks import Block
 from adiabat.formats.bundles import Bundle
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import Record
+from adiabat.formats.tasks import Job, write_blocks
 
-__all__ = ["BlockError", "Workers", "run_blocks"]
+__all__ = ["BlockError", "Run", "Workers", "run_blocks"]
 
 AHEAD = 2  # blocks handed out for each worker
 PATIENCE = 0.2  # seconds between looks at whether somebody wants to stop
@@ -87,6 +88,44 @@ class Workers:
         """How many each of them may take; None: as many as it has cores."""
         count = self.processes(blocks)
         return None if self.alone(blocks) else max(1, available() // count)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an archive is written, which does not change what is written.
+
+    Parameters
+    ----------
+    workers : Workers
+    part : tuple of two int
+        ``(3, 20)``: the third of twenty shares of the blocks, for batch systems; whoever finds all done finishes.
+    overwrite : bool
+        Whether a Zarr store at the destination may be replaced.
+    restart : bool
+        Throw away what an earlier run left unfinished.
+
+    Raises
+    ------
+    RequestError
+        If there is no such part.
+    """
+
+    workers: Workers = field(default_factory=Workers)
+    part: tuple[int, int] = (1, 1)
+    overwrite: bool = False
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        number, parts = self.part
+        if not 1 <= number <= parts:
+            raise RequestError(
+                f"expected a part from 1/{max(1, parts)} to {max(1, parts)}/{max(1, parts)}, got {number}/{parts}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Of the part, for its lock."""
+        return "" if self.part == (1, 1) else "-{}-of-{}".format(*self.part)
 
 
 def run_blocks(job: Job, bundles: Sequence[Bundle], workers: Workers, seen: Seen) -> None:

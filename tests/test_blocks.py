@@ -11,10 +11,11 @@ import xarray as xr
 import zarr
 
 from adiabat.codec.errors import BoundError
-from adiabat.formats.blocks import BLOCK_VALUES, Block, InMemory, Job, blocks_of, find_files, read_digest, write_blocks
+from adiabat.formats.blocks import BLOCK_VALUES, Block, blocks_of, find_files, read_digest
 from adiabat.formats.journal import Journal
 from adiabat.formats.metadata import write_metadata
 from adiabat.formats.plan import make_plan
+from adiabat.formats.tasks import InMemory, Job, write_blocks
 
 
 def dataset(shape=(5, 30, 40)):

@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from adiabat.formats import RequestError
-from adiabat.formats.archive import Run, archive
-from adiabat.formats.engine import BlockError, Workers
+from adiabat.formats.archive import archive
+from adiabat.formats.engine import BlockError, Run, Workers
 from adiabat.formats.plan_groups import plan_groups
 from adiabat.formats.status import check_store, describe_progress, take_status
 

@@ -8,12 +8,12 @@ import pytest
 import xarray as xr
 
 from adiabat.formats import RequestError
-from adiabat.formats.archive import Run, archive
-from adiabat.formats.blocks import InMemory
+from adiabat.formats.archive import archive
 from adiabat.formats.demo import simulate_field
-from adiabat.formats.engine import Workers
+from adiabat.formats.engine import Run, Workers
 from adiabat.formats.plan_groups import plan_groups
 from adiabat.formats.status import check_store, describe_progress, take_status
+from adiabat.formats.tasks import InMemory
 
 
 class Told(InMemory):

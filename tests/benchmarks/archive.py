@@ -26,14 +26,15 @@ from era5_shaped import Era5Shaped
 from rich.console import Console
 
 from adiabat.codec import Pyramid
-from adiabat.formats.archive import Run, archive
-from adiabat.formats.blocks import Job, blocks_of, write_blocks
+from adiabat.formats.archive import archive
+from adiabat.formats.blocks import blocks_of
 from adiabat.formats.cli_plan import format_bytes, print_paper_plan
-from adiabat.formats.engine import Workers
+from adiabat.formats.engine import Run, Workers
 from adiabat.formats.metadata import configuration_of
 from adiabat.formats.paper_plan import paper_plan
 from adiabat.formats.plan_groups import plan_groups
 from adiabat.formats.policies import Policy
+from adiabat.formats.tasks import Job, write_blocks
 
 PRICE = 0.05  # dollars a core and hour
 OURS = (Workers, Job)  # what the processes of a pool unpickle from here
@@ -168,7 +169,7 @@ def overhead(source: Era5Shaped, folder: Path, blocks: int) -> None:
         engine.append(last - end)
     b, e, r, c = (float(np.median(each)) for each in (bare, engine, reading, encoded))
     console.print(
-        f"engine         a block {e:.2f} s; bare codec: making the data {r:.2f}, encoding {c:.2f}, decoding {b - r - c:.2f}"
+        f"engine         a block {e:.2f} s; bare: making the data {r:.2f}, encoding {c:.2f}, decoding {b - r - c:.2f}"
     )
     console.print(f"overhead       {e / b - 1:.1%} over reading, encoding and decoding (medians of {len(some)} blocks)")
 
@@ -212,9 +213,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     data = str(arguments.data.resolve())
-    console.print(
-        f"machine        {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
-    )
+    console.print(f"machine        {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
     levels = 4 if arguments.small else arguments.levels
     overhead(Era5Shaped(data, arguments.hours, 8, ("t",)), arguments.folder, 3 if arguments.small else 5)
     scaling(Era5Shaped(data, arguments.hours, 6, ("t",)), arguments.folder, 1 if arguments.small else arguments.rounds)
