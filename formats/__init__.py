@@ -2,8 +2,10 @@
 
 ::
 
-    open_source -> Dataset -> make_plan -> [VariablePlan] -> write -> Zarr store -> verify, take_inventory
-     (sources)                 (plan, of policy, chunks, static)    (archive)        (verify, inventory)
+    find_source -> Source -> plan_groups -> [VariablePlan] -> archive -> Zarr store -> verify, status, take_inventory
+     (sources)      (plan, of policies, chunks, static)          |                     (verify, status, inventory)
+                                                                 v
+         workspace: metadata -> bundles of blocks -> engine: tasks on processes or a cluster -> journal -> achieved
 
     Zarr store -> open_archive -> Dataset              Zarr store -> export -> NetCDF, plain Zarr
                   (reading, of xarray_backend, store_models)         (export, of rounding, export_targets)
@@ -11,7 +13,7 @@
     array with holes -> rank_selection -> low_rank.write -> low-rank store -> xarray_backend
                                           (low_rank_candidates, low_rank_layout)
 
-`compress` is plan and write in one call; the command ``adiabat`` (``cli``) is a thin layer over
+`compress` plans and writes one dataset in one call; the command ``adiabat`` (``cli``) is a thin layer over
 these. `adiabat.formats.low_rank` keeps arrays as CP factors. xarray and Zarr do the input and
 output; torch is never imported here.
 """
@@ -23,7 +25,7 @@ from adiabat.formats.errors import RequestError
 from adiabat.formats.inventory import take_inventory
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import parse_bound
-from adiabat.formats.sources import open_source
+from adiabat.formats.sources import Source, find_source, open_source
 from adiabat.formats.static import open_static
 from adiabat.formats.verify import VariableCheck, verify
 
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RequestError",
+    "Source",
     "VariableCheck",
     "VariablePlan",
     "compress",
+    "find_source",
     "make_plan",
     "open_archive",
     "open_source",
