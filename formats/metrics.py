@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.formats.error_scan import scan
 from adiabat.formats.extremes import Extreme, extremes, extremes_table, great_circle_km
 from adiabat.formats.field_scores import FieldScores, Negatives, area_weights, negatives, score_field
 from adiabat.formats.policy import is_target
@@ -141,85 +142,36 @@ class ErrorSummary:
             One standard deviation of each value; where it is none, values must be kept exactly.
         """
         offset = offset or (0,) * source.ndim
-        x, x_hat = source.astype(np.float64), stored.astype(np.float64)
-        finite = np.isfinite(x) & np.isfinite(x_hat)
-        # Infinities agree if equal, NaN if on both sides; otherwise nothing measures the error.
-        agree = (x == x_hat) | (np.isnan(x) & np.isnan(x_hat))
-        error = np.zeros(x.shape)
-        np.subtract(x_hat, x, out=error, where=finite)
-        np.abs(error, out=error)
-        unit = self._unit(x, finite) if noise is None else _known(noise)
-        allowed = self._limits(x.shape, offset) * unit
-        broken = (finite & (error > allowed)) | (~finite & ~agree)
-        if self.bound == "lossless":
-            broken |= (x == x_hat) & (np.signbit(x) != np.signbit(x_hat))
-        self.values += x.size
-        self.violations += int(broken.sum())
-        self.compared += int(finite.sum())
-        self.sum_of_errors += float(np.sum(error))
-        self.sum_of_squares += float(np.sum(error**2))
-        self.sum_of_magnitudes += float(np.sum(np.abs(x), where=finite))
-        self.outside += _strays(x, x_hat, self.valid_range)
-        if x.size:
-            used = _over(error, allowed)
-            self.max_error = max(self.max_error, float(_over(error, unit).max()))
-            self.used = max(self.used, float(used.max()))
-            if isinstance(self.bound, Mapping) and "rmse" in self.bound:
-                self.used = self.rmse / float(self.bound["rmse"])
-            measure = used if self.limit else error
-            self._keep_worst(np.where(broken & (error == 0), math.inf, measure), x, x_hat, offset)
-
-    def _unit(self, x: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """What the bound is a multiple of: each value's magnitude, or 1."""
-        relative = isinstance(self.bound, Mapping) and "rel" in self.bound
-        return np.abs(np.where(finite, x, 0.0)) if relative else np.ones(x.shape)
+        found = scan(
+            source, stored, np.atleast_1d(self._limits(source.shape, offset)), inner=self._inner(source.shape),
+            relative=isinstance(self.bound, Mapping) and "rel" in self.bound, noise=noise, valid_range=self.valid_range,
+        )  # fmt: skip
+        self.values += source.size
+        self.violations += found.violations
+        self.compared += found.compared
+        self.outside += found.outside
+        self.sum_of_errors += found.sum_of_errors
+        self.sum_of_squares += found.sum_of_squares
+        self.sum_of_magnitudes += found.sum_of_magnitudes
+        self.max_error = max(self.max_error, found.max_error)
+        self.used = max(self.used, found.used)
+        if isinstance(self.bound, Mapping) and "rmse" in self.bound:
+            self.used = self.rmse / float(self.bound["rmse"])
+        if found.worst > self._worst:
+            self._worst = found.worst
+            place = tuple(map(int, np.unravel_index(found.place, source.shape)))
+            self.worst_index = tuple(i + o for i, o in zip(place, offset, strict=True))
+            self.worst_values = (float(source[place]), float(stored[place]))
 
     def _limits(self, shape: tuple[int, ...], offset: tuple[int, ...]) -> NDArray[np.float64]:
-        """The bounds of a block, to be broadcast over it."""
+        """The bound of a block, or those along the axis."""
         if not self._sizes.ndim or isinstance(self.bound, str):
             return self._sizes
         axis = range(len(shape))[self.bound["axis"]]
-        part = self._sizes[offset[axis] : offset[axis] + shape[axis]]
-        return part.reshape(-1, *[1] * (len(shape) - axis - 1))
+        return self._sizes[offset[axis] : offset[axis] + shape[axis]]
 
-    def _keep_worst(
-        self,
-        measure: NDArray[np.float64],
-        x: NDArray[np.float64],
-        x_hat: NDArray[np.float64],
-        offset: tuple[int, ...],
-    ) -> None:
-        place = np.unravel_index(int(np.argmax(measure)), measure.shape)
-        if float(measure[place]) <= self._worst:
-            return
-        self._worst = float(measure[place])
-        self.worst_index = tuple(int(i) + int(o) for i, o in zip(place, offset, strict=True))
-        self.worst_values = (float(x[place]), float(x_hat[place]))
-
-
-def _strays(
-    x: NDArray[np.float64], x_hat: NDArray[np.float64], limits: tuple[float | None, float | None] | None
-) -> int:
-    """How many values were within the limits and are no longer; what the source has outside is its own affair."""
-    if limits is None:
-        return 0
-    low, high = (end if end is None else float(end) for end in limits)
-    out = np.zeros(x.shape, np.bool_)
-    if low is not None:
-        out |= (x_hat < low) & (x >= low)
-    if high is not None:
-        out |= (x_hat > high) & (x <= high)
-    return int(out.sum())
-
-
-def _known(noise: NDArray[Any]) -> NDArray[np.float64]:
-    """Standard deviations, 0 where they are none."""
-    sigma = noise.astype(np.float64)
-    return np.where(np.isfinite(sigma) & (sigma > 0), sigma, 0.0)
-
-
-def _over(error: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Errors in units of something; none is none of nothing, and any is infinitely many."""
-    out = np.divide(error, unit, out=np.zeros(error.shape), where=unit > 0)
-    out[(unit == 0) & (error > 0)] = math.inf
-    return out
+    def _inner(self, shape: tuple[int, ...]) -> int:
+        """Values that follow one another under one bound."""
+        if not self._sizes.ndim or isinstance(self.bound, str):
+            return 1
+        return max(1, math.prod(shape[range(len(shape))[self.bound["axis"]] + 1 :]))

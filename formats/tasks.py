@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import BoundError
 from adiabat.formats.blocks import Array, Block, find_files, hull, open_stored, read_digest
-from adiabat.formats.chunks import PLAIN_VALUES, blocks, choose_chunks
 from adiabat.formats.journal import Journal, Record
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.plan import PYRAMID
@@ -140,12 +139,9 @@ def _check(
     """Hold a block against its source; BoundError where a value is out of bounds."""
     limits = note.get("valid_range")
     errors = ErrorSummary(note.get("bound", "lossless"), valid_range=None if limits is None else (limits[0], limits[1]))
-    whole = xr.DataArray(np.broadcast_to(np.int8(0), source.shape))
     if source.dtype.kind in "iu" and not np.array_equal(source, stored):  # float64 cannot tell large ones apart
         raise BoundError(f"{block.key}: integers that were read back differ from the source")
-    for part in blocks(source.shape, choose_chunks(whole, most=PLAIN_VALUES), at_once=1):  # errors take memory
-        offset = tuple(first + p.start for first, p in zip(block.start, part, strict=True))
-        errors.add(source[part], stored[part], offset, None if noise is None else noise[part])
+    errors.add(source, stored, block.start, noise)
     if errors.violations or errors.outside:
         raise BoundError(
             f"{block.key}: read back, {errors.violations} values are outside {format_bound(errors.bound)} and "

@@ -139,8 +139,11 @@ def _in_processes(source: Era5Shaped, target: Path, workers: int) -> float:
     return (ends[-1] - ends[first - 1]) / (len(ends) - first) * len(ends)
 
 
-def overhead(source: Era5Shaped, folder: Path, blocks: int) -> None:
-    """The engine in this process against reading, encoding and decoding the same chunks, turn by turn."""
+def overhead(source: Era5Shaped, folder: Path, blocks: int, threads: int | None) -> None:
+    """The engine in this process against reading, encoding and decoding the same chunks, turn by turn.
+
+    threads: 1, as each of several workers has; None: all cores, as one worker has.
+    """
     datasets = source.open()
     groups = plan_groups(datasets, policy=Policy.load("recommended"))
     variable = groups["/"][1][0]
@@ -149,8 +152,8 @@ def overhead(source: Era5Shaped, folder: Path, blocks: int) -> None:
     from adiabat.formats.metadata import write_metadata
 
     write_metadata(groups, folder / "engine.zarr", command="benchmark", request="benchmark")
-    job = Job(source, folder / "engine.zarr", folder / "engine.journal")
-    codec = Pyramid.from_config(configuration_of(variable))
+    job = Job(source, folder / "engine.zarr", folder / "engine.journal", threads)
+    codec = Pyramid.from_config({**configuration_of(variable), "threads": threads})
     write_blocks(job, some[:1])  # warm
     bare, encoded, engine, reading = [], [], [], []
     for block in some:
@@ -168,6 +171,7 @@ def overhead(source: Era5Shaped, folder: Path, blocks: int) -> None:
         bare.append(end - start)
         engine.append(last - end)
     b, e, r, c = (float(np.median(each)) for each in (bare, engine, reading, encoded))
+    console.print(f"threads        {threads or 'all'}")
     console.print(
         f"engine         a block {e:.2f} s; bare: making the data {r:.2f}, encoding {c:.2f}, decoding {b - r - c:.2f}"
     )
@@ -215,7 +219,8 @@ def main() -> None:
     data = str(arguments.data.resolve())
     console.print(f"machine        {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
     levels = 4 if arguments.small else arguments.levels
-    overhead(Era5Shaped(data, arguments.hours, 8, ("t",)), arguments.folder, 3 if arguments.small else 5)
+    for threads in (1, None):
+        overhead(Era5Shaped(data, arguments.hours, 8, ("t",)), arguments.folder, 3 if arguments.small else 5, threads)
     scaling(Era5Shaped(data, arguments.hours, 6, ("t",)), arguments.folder, 1 if arguments.small else arguments.rounds)
     speed, ratio = whole(Era5Shaped(data, arguments.hours, levels), arguments.folder)
     reading(arguments.folder)
