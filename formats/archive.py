@@ -220,8 +220,8 @@ def _is_as(record: Record, store: Path, block: Block) -> bool:
 def _finish(space: Workspace, blocks: Sequence[Block], asked: Mapping[str, Any], *, overwrite: bool) -> bool:
     """Complete the store and put it in its place, unless blocks are missing; begun twice it does no harm."""
     with space.lock("-finish"):
-        if _stands(space.target, asked):  # another part was faster
-            return True
+        if space.read_job() is None:  # another part was faster
+            return _stands(space.target, asked)
         records = space.journal.read()
         if any(block.key not in records for block in blocks):
             return False

@@ -36,8 +36,8 @@ from adiabat.formats.plan_groups import plan_groups
 from adiabat.formats.policies import Policy
 from adiabat.formats.tasks import Job, write_blocks
 
+PARTS = ("overhead", "scaling", "whole")
 PRICE = 0.05  # dollars a core and hour
-OURS = (Workers, Job)  # what the processes of a pool unpickle from here
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -109,18 +109,19 @@ def whole(source: Era5Shaped, folder: Path) -> tuple[float, float]:
 
 
 def scaling(source: Era5Shaped, folder: Path, rounds: int) -> None:
-    """One worker in a process of its own against two, turn by turn."""
-    times = {1: [], 2: []}
+    """One worker of one thread against two such, and against one with all cores, turn by turn."""
+    kinds: dict[tuple[int, int | None], list[float]] = {(1, 1): [], (2, 1): [], (1, None): []}
     for _ in range(rounds):
-        for workers in times:
-            times[workers].append(_in_processes(source, folder / "part.zarr", workers))
-    one, two = (float(np.median(times[workers])) for workers in (1, 2))
+        for (workers, threads), times in kinds.items():
+            times.append(_in_processes(source, folder / "part.zarr", workers, threads))
+    one, two, wide = (float(np.median(times)) for times in kinds.values())
     console.print(
-        f"scaling        one worker {one:.1f} s, two {two:.1f} s: {one / two:.2f} times (medians of {rounds})"
+        f"scaling        one worker of one thread {one:.1f} s, two {two:.1f} s: {one / two:.2f} times; "
+        f"one worker with all cores {wide:.1f} s (medians of {rounds})"
     )
 
 
-def _in_processes(source: Era5Shaped, target: Path, workers: int) -> float:
+def _in_processes(source: Era5Shaped, target: Path, workers: int, each: int | None) -> float:
     """Seconds from the first block's end to the last's, a block less: starting up is not what is asked."""
     shutil.rmtree(target, ignore_errors=True)
     groups = plan_groups(source.open(), policy=Policy.load("recommended"))
@@ -129,6 +130,9 @@ def _in_processes(source: Era5Shaped, target: Path, workers: int) -> float:
     class Processes(Workers):
         def alone(self, blocks) -> bool:
             return False
+
+        def threads(self, blocks) -> int | None:
+            return each
 
     def progress(name: str, more: int, written: int) -> None:
         if more:
@@ -213,15 +217,21 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=24)
     parser.add_argument("--levels", type=int, default=37)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--small", action="store_true", help="a tenth of it")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     data = str(arguments.data.resolve())
     console.print(f"machine        {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
     levels = 4 if arguments.small else arguments.levels
-    for threads in (1, None):
+    for threads in (1, None) if "overhead" in arguments.parts else ():
         overhead(Era5Shaped(data, arguments.hours, 8, ("t",)), arguments.folder, 3 if arguments.small else 5, threads)
-    scaling(Era5Shaped(data, arguments.hours, 6, ("t",)), arguments.folder, 1 if arguments.small else arguments.rounds)
+    if "scaling" in arguments.parts:
+        scaling(
+            Era5Shaped(data, arguments.hours, 6, ("t",)), arguments.folder, 1 if arguments.small else arguments.rounds
+        )
+    if "whole" not in arguments.parts:
+        return
     speed, ratio = whole(Era5Shaped(data, arguments.hours, levels), arguments.folder)
     reading(arguments.folder)
     sizes = {"10 TB, one week": (10e12, 168.0), "ARCO-ERA5, 2.05 PB, four weeks": (2.05e15, 672.0)}
