@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--bound", default="rel:0.01")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    console, table, broken = Console(highlight=False, soft_wrap=True), Table(box=None, header_style="bold"), 0
+    console, table, broken = Console(highlight=False, width=160), Table(box=None, header_style="bold"), 0
     for name in ("source", "variables", "MB as float32", "ratio", "seconds", ""):
         table.add_column(name, overflow="fold")
     files = [
