@@ -89,6 +89,7 @@ def blocks_of(
 
     Examples
     --------
+    >>> import numpy as np
     >>> plan = VariablePlan("t", ("time", "y", "x"), (50, 721, 1440), (24, 721, 1440), np.dtype("f4"), {"abs": 0.1},
     ...                     {"abs": 0.1}, True)
     >>> [block.key for block in blocks_of("/", plan)]

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-
-import numpy as np
 import pytest
-import xarray as xr
+from flaky_sources import Flaky, Lacking, dataset
 
 from adiabat.formats import RequestError
 from adiabat.formats.archive import archive
 from adiabat.formats.engine import BlockError, Run, Workers
 from adiabat.formats.plan_groups import plan_groups
 from adiabat.formats.status import check_store, describe_progress, take_status
-
-
-def dataset():
-    rng = np.random.default_rng(0)
-    return xr.Dataset({f"v{i}": (("t", "y", "x"), rng.normal(size=(2, 20, 30)).astype("f4")) for i in range(5)})
-
-
-@dataclass(frozen=True)
-class Flaky:
-    """Opens, but fails to be read as often as files say; a process that opens it may be ended instead."""
-
-    folder: str
-    how: str = "error"
-
-    def open(self):
-        opened = dataset()
-        left = [name for name in sorted(os.listdir(self.folder)) if name.startswith("fault")]
-        if left:
-            os.unlink(os.path.join(self.folder, left[0]))
-            if self.how == "exit":
-                os._exit(1)
-            return {"/": opened.drop_vars("v3")}
-        return {"/": opened}
-
-    def identity(self):
-        return {"flaky": 1}
 
 
 def write(tmp_path, source, **how):
@@ -78,15 +48,6 @@ def test_a_block_that_fails_too_often_is_named(tmp_path):
         write(tmp_path, Lacking(), count=2, retries=1)
     assert describe_progress(tmp_path / "out.zarr") is not None
     assert not take_status(tmp_path / "out.zarr").damaged
-
-
-@dataclass(frozen=True)
-class Lacking:
-    def open(self):
-        return {"/": dataset().drop_vars("v3")}
-
-    def identity(self):
-        return {"lacking": 1}
 
 
 def test_nothing_stays_of_a_source_that_cannot_be_told_again(tmp_path):
