@@ -6,9 +6,11 @@ matter who does it, how often, or where it was interrupted.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from zarr.core.sync import sync
 
 from adiabat.codec.errors import BoundError
 from adiabat.formats.blocks import Array, Block, find_files, hull, open_stored, read_digest
@@ -87,8 +90,9 @@ def write_blocks(job: Job, bundle: Sequence[Block]) -> list[Record]:
     limit_threads(job.threads)
     source = job.source.open() if isinstance(job.source, InMemory) else _opened(job.source)
     dataset, whole = source[bundle[0].group], hull(bundle)
-    values = _read(dataset, whole.name, whole)
-    return [_write(job, block, dataset, values[_within(block, whole)]) for block in bundle]
+    with _nothing_left_running():
+        values = _read(dataset, whole.name, whole)
+        return [_write(job, block, dataset, values[_within(block, whole)]) for block in bundle]
 
 
 def _write(job: Job, block: Block, dataset: xr.Dataset, values: NDArray[Any]) -> Record:
@@ -113,6 +117,21 @@ def _write(job: Job, block: Block, dataset: xr.Dataset, values: NDArray[Any]) ->
 
 def _within(block: Block, whole: Block) -> tuple[slice, ...]:
     return tuple(slice(a - o, b - o) for a, b, o in zip(block.start, block.stop, whole.start, strict=True))
+
+
+@contextmanager
+def _nothing_left_running() -> Iterator[None]:
+    """Zarr raises at the first chunk that fails: wait for the others, which would meet the next try, and hear them."""
+
+    async def settle() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+
+    try:
+        yield
+    except BaseException:
+        sync(settle())
+        raise
 
 
 @lru_cache(maxsize=1)
