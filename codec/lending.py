@@ -36,7 +36,7 @@ def lend(data: bytes, sha256: str) -> None:
     if digest != sha256:
         raise ModelMismatchError(f"expected what was lent to have the SHA-256 of its name {sha256}, got {digest}")
     if data.startswith(NPY_MAGIC):
-        statics._loaded.setdefault(sha256, statics._read(data, sha256))
+        statics.take_static(data, sha256)
         return
     package.check(data)
     LENT[sha256] = data
@@ -46,4 +46,4 @@ def is_lent(sha256: str) -> bool:
     """Whether this process was lent it already, so that it need not be fetched again."""
     from adiabat.codec import statics
 
-    return sha256 in LENT or sha256 in statics._loaded
+    return sha256 in LENT or statics.is_loaded(sha256)

@@ -139,6 +139,22 @@ def find_static(sha256: str) -> NDArray[np.float32]:
     return _loaded[sha256]
 
 
+def take_static(data: bytes, sha256: str) -> None:
+    """Let this process find a static field by its hash, from the bytes of its file.
+
+    Raises
+    ------
+    ModelMismatchError
+        If they are another's, or those of none.
+    """
+    _loaded.setdefault(sha256, _read(data, sha256))
+
+
+def is_loaded(sha256: str) -> bool:
+    """Whether this process has a static field already, so that no file is needed."""
+    return sha256 in _loaded
+
+
 def _read(data: bytes, sha256: str | None = None) -> NDArray[np.float32]:
     """The field in a file's bytes, checked."""
     digest = hashlib.sha256(data).hexdigest()

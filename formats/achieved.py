@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from adiabat.formats.blocks import Block, find_files, open_stored
-from adiabat.formats.journal import Record
+from adiabat.formats.journal import Record, by_array
 from adiabat.formats.store_models import models_of_array
 
 __all__ = ["note_achieved", "sweep"]
@@ -22,10 +21,7 @@ CHUNKS = "c"  # folder of an array's chunks
 
 def note_achieved(store: Path, records: Iterable[Record]) -> None:
     """Add errors to the attribute ``adiabat`` of every compressed array, and the models that decoding needs."""
-    arrays: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        arrays[record.array].append(record)
-    for path, some in arrays.items():
+    for path, some in by_array(records).items():
         stored = open_stored(store, path)
         if "adiabat" not in stored.attrs:
             continue
@@ -52,10 +48,9 @@ def achieved(records: Sequence[Record], *, relative: bool = False) -> dict[str, 
 
 def sweep(store: Path, blocks: Iterable[Block]) -> None:
     """Remove what writers that were killed left among the chunks."""
-    known: dict[str, set[Path]] = defaultdict(set)
-    for block in blocks:
-        known[block.array].update(find_files(store, open_stored(store, block.array), block))
-    for path, files in known.items():
+    for path, some in by_array(blocks).items():
+        stored = open_stored(store, path)
+        known = {file for block in some for file in find_files(store, stored, block)}
         for file in (store / path / CHUNKS).rglob("*"):
-            if file.is_file() and file not in files:
+            if file.is_file() and file not in known:
                 file.unlink()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,13 @@ from adiabat.formats.blocks import Block, blocks_of, path_of
 from adiabat.formats.bundles import bundle_blocks
 from adiabat.formats.engine import Run
 from adiabat.formats.errors import RequestError
-from adiabat.formats.journal import RECORDS, Record, digest_of, read_records, write_records
+from adiabat.formats.journal import RECORDS, Record, digest_of, file_in_place_of, read_records, write_records
 from adiabat.formats.metadata import REQUEST, Groups, add_history, consolidate
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import format_bound
 from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.sources.times import time_axis
+from adiabat.formats.store_paths import join_path
 from adiabat.formats.tasks import InMemory, Job, Openable
 from adiabat.formats.verify import stated_bound
 from adiabat.formats.workspace import Workspace
@@ -43,7 +44,8 @@ class Seam:
 
     Parameters
     ----------
-    dim : str
+    name, dim : str
+        Of the coordinate, and the dimension along which it lies.
     stored : int
         Times that the store has.
     lead : int
@@ -56,6 +58,7 @@ class Seam:
         The first of the source.
     """
 
+    name: str
     dim: str
     stored: int
     lead: int
@@ -125,17 +128,14 @@ def _open(store: Path, place: str) -> xr.Dataset:
 
 def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | None:
     """Where time goes on; None for a group without times."""
-    dims = [
-        str(dim) for dim in dataset.dims if " since " in str(dataset.get(dim, xr.DataArray()).attrs.get("units", ""))
-    ]
-    if not dims:
+    axis = time_axis(dataset)
+    if axis is None or axis.dim not in dataset.dims:
         return None
-    dim = dims[0]
-    if dim not in stored.coords:
-        raise RequestError(f"the store has no times along {dim}, which the source has")
-    old, new = _decoded(stored[dim]), _decoded(dataset[dim])
+    if axis.name not in stored.variables:
+        raise RequestError(f"the store has no times along {axis.dim}, which the source has")
+    old, new = _decoded(stored[axis.name]), _decoded(dataset[axis.name])
     if not len(new) or new[-1] <= old[-1]:
-        return Seam(dim, len(old), 0, len(old), old, old[0])
+        return Seam(axis.name, axis.dim, len(old), 0, len(old), old, old[0])
     common = np.flatnonzero(old == new[0])
     lead = int(common[0]) if common.size else len(old)
     if not np.array_equal(old[lead:], new[: len(old) - lead]) or (lead == len(old) and new[0] <= old[-1]):
@@ -143,7 +143,7 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
             f"the times of the source do not go on from those of the store, which ends at {old[-1]}"
             f"{f' in {place}' if place != '/' else ''}: it begins at {new[0]}"
         )
-    return Seam(dim, len(old), lead, lead + len(new), old, new[0])
+    return Seam(axis.name, axis.dim, len(old), lead, lead + len(new), old, new[0])
 
 
 def _decoded(times: xr.DataArray) -> Any:
@@ -211,24 +211,25 @@ def _make(
 
 def _resize(store: Path, place: str, dataset: xr.Dataset, plan: Sequence[VariablePlan], seam: Seam) -> None:
     """Lengthen what has times, and fill in what is small."""
-    within = place.strip("/")
-    children = {"", *(variable.child for variable in plan)}
-    for child in children:
-        group = zarr.open_group(store, mode="r+", path="/".join(filter(None, (within, child))), use_consolidated=False)
-        for name in map(str, dataset.variables):
-            array = group.get(name)
-            if not isinstance(array, zarr.Array):
-                continue
-            dims = array.metadata.dimension_names or ()  # type: ignore[union-attr]
-            if seam.dim not in dims:
-                continue
-            axis = dims.index(seam.dim)
-            array.resize(tuple(seam.total if i == axis else n for i, n in enumerate(array.shape)))
-            if name not in {variable.name for variable in plan}:
+    planned = {variable.name for variable in plan}
+    for child in {"", *(variable.child for variable in plan)}:
+        group = zarr.open_group(store, mode="r+", path=join_path(place, child), use_consolidated=False)
+        for name, array, axis in _with_times(group, map(str, dataset.variables), seam.dim):
+            array.resize((*array.shape[:axis], seam.total, *array.shape[axis + 1 :]))
+            if name not in planned:
                 new = dataset[name].isel({seam.dim: slice(seam.stored - seam.lead, None)})
-                array[tuple(slice(seam.stored, None) if i == axis else slice(None) for i in range(array.ndim))] = (
-                    _in_units(new, dict(array.attrs)) if name == seam.dim else new.values
-                )
+                added = (*[slice(None)] * axis, slice(seam.stored, None))
+                array[added] = _in_units(new, dict(array.attrs)) if name == seam.name else new.values
+
+
+def _with_times(group: zarr.Group, names: Iterable[str], dim: str) -> Iterator[tuple[str, zarr.Array[Any], int]]:
+    """Arrays of a group that have times, and along which axis."""
+    for name in names:
+        array = group.get(name)
+        if isinstance(array, zarr.Array):
+            dims = array.metadata.dimension_names or ()  # type: ignore[union-attr]
+            if dim in dims:
+                yield name, array, dims.index(dim)
 
 
 def _in_units(times: xr.DataArray, attributes: Mapping[str, Any]) -> Any:
@@ -252,9 +253,8 @@ def _move(store: Path, target: Path) -> None:
     for file in sorted((file for file in store.rglob("*") if file.is_file()), key=when):
         place = target / file.relative_to(store)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            os.link(file, temporary)
-        except OSError:  # a file system without links
-            shutil.copyfile(file, temporary)
-        os.replace(temporary, place)
+        with file_in_place_of(place) as temporary:
+            try:
+                os.link(file, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(file, temporary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -195,14 +195,14 @@ def do_blocks(job: Job, bundles: Sequence[Bundle], workers: Workers, told: Progr
     def seen(record: Record | None) -> None:
         told(*("", 0, 0) if record is None else (names[record.block], record.values, record.written_bytes))
 
-    journal = Journal(job.journal)
+    journal, is_as = Journal(job.journal), _matching(job.store)
     records = journal.read()
 
     def is_done(block: Block) -> bool:
         record = records.get(block.key)
         if record is None:
             return False
-        if _is_as(record, job.store, block):
+        if is_as(record, block):
             seen(record)
             return True
         journal.forget(record)
@@ -212,9 +212,15 @@ def do_blocks(job: Job, bundles: Sequence[Bundle], workers: Workers, told: Progr
     run_blocks(job, [bundle for bundle in waiting if bundle], workers, seen)
 
 
-def _is_as(record: Record, store: Path, block: Block) -> bool:
-    files = find_files(store, open_stored(store, block.array), block)
-    return read_digest(files) == (record.written_bytes, record.digest)
+def _matching(store: Path) -> Callable[[Record, Block], bool]:
+    """Tell whether the files of a block are as its record says, opening each array once."""
+    opened = cache(partial(open_stored, store))
+
+    def is_as(record: Record, block: Block) -> bool:
+        files = find_files(store, opened(block.array), block)
+        return read_digest(files) == (record.written_bytes, record.digest)
+
+    return is_as
 
 
 def _finish(space: Workspace, blocks: Sequence[Block], asked: Mapping[str, Any], *, overwrite: bool) -> bool:
@@ -241,11 +247,11 @@ def _stands(target: Path, asked: Mapping[str, Any]) -> bool:
 
 def _repair(source: Openable, blocks: Sequence[Block], space: Workspace, run: Run, told: Progress) -> None:
     """Write again what is damaged in a finished store."""
-    records = read_records(space.target, {block.array for block in blocks})
+    records, is_as = read_records(space.target, {block.array for block in blocks}), _matching(space.target)
     broken = []
     for block in blocks:
         record = records.get(block.key)
-        if record is not None and _is_as(record, space.target, block):
+        if record is not None and is_as(record, block):
             told(block.name, record.values, record.written_bytes)
         else:
             broken.append(block)

@@ -17,6 +17,7 @@ import zarr
 
 from adiabat.formats.chunks import blocks
 from adiabat.formats.plan import VariablePlan
+from adiabat.formats.store_paths import join_path
 
 __all__ = ["Block", "blocks_of", "find_files", "hull", "open_stored", "path_of", "read_digest"]
 
@@ -115,7 +116,7 @@ def blocks_of(
 
 def path_of(group: str, variable: VariablePlan) -> str:
     """Where a variable of a group lies in the store."""
-    return "/".join(part for part in (group.strip("/"), variable.child, variable.name) if part)
+    return join_path(group, variable.child, variable.name)
 
 
 def hull(bundle: Sequence[Block]) -> Block:

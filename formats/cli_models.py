@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from adiabat.codec.errors import ModelMismatchError
+from adiabat.formats.cli_console import out
 from adiabat.formats.errors import RequestError
 
 models_app = typer.Typer(no_args_is_help=True, help="List, show or add model packages and static fields.")
 train_app = typer.Typer(no_args_is_help=True, help="Train a model package (needs the extra 'train').")
-out = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 
 
 @models_app.command("list")

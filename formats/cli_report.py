@@ -13,6 +13,7 @@ from rich.table import Table
 from adiabat.formats.inventory import ArrayInventory, take_inventory
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import Bound, format_bound
+from adiabat.formats.store_paths import join_path
 
 FLOAT = ("adiabat.vq", "adiabat.hvae")  # whose last step is a network of floats
 
@@ -45,7 +46,7 @@ def print_plan(console: Console, plan: Sequence[VariablePlan], default_bound: Bo
         console.print(f"kept lossless, for want of a bound: {_some(unasked)} (give --bound VAR=abs:X)")
     for variable in plan:
         beside = variable.name.rpartition("/")[0]
-        noise = f"{beside}/{variable.noise}".lstrip("/") if variable.noise else ""
+        noise = join_path(beside, variable.noise) if variable.noise else ""
         if noise in unasked:
             console.print(
                 f"{noise}, which the bound of {variable.name} counts in, shrinks with --bound {noise}=rel:0.01"
@@ -139,7 +140,7 @@ def print_written(console: Console, plan: Sequence[VariablePlan], target: Path) 
 def _place_of(variable: VariablePlan) -> str:
     """Where it lies in the store."""
     group, _, name = variable.name.rpartition("/")
-    return "/".join(part for part in (group, variable.child, name) if part)
+    return join_path(group, variable.child, name)
 
 
 def _helped(rows: Sequence[ArrayInventory], label: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from adiabat.codec.workers import available
 from adiabat.formats.blocks import Block
 from adiabat.formats.bundles import Bundle
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 from adiabat.formats.journal import Record
 from adiabat.formats.tasks import Job, write_blocks
 
@@ -203,8 +203,8 @@ def _error_of(future: Future[list[Record]]) -> BaseException | None:
 
 
 def _failure(bundle: Bundle, error: BaseException) -> BlockError:
-    said, more = str(error).strip().splitlines(), f" (read with {len(bundle) - 1} more)" if len(bundle) > 1 else ""
-    return BlockError(f"block {bundle[0].key}{more} failed: {said[0] if said else type(error).__name__}")
+    more = f" (read with {len(bundle) - 1} more)" if len(bundle) > 1 else ""
+    return BlockError(f"block {bundle[0].key}{more} failed: {first_line(error)}")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from adiabat.formats.metadata import Groups
 from adiabat.formats.paper_plan import PaperPlan, paper_plan
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.sample import pieces
+from adiabat.formats.store_paths import join_path
 from adiabat.formats.trial import passed, warm_up
 
 __all__ = ["DryRun", "Estimate", "PaperPlan", "estimate", "paper_plan"]
@@ -208,7 +209,7 @@ def estimate(
         out = []
         for place, (dataset, plan) in sorted(groups.items()):
             for variable in plan:
-                name = "/".join(part for part in (place.strip("/"), variable.name) if part)
+                name = join_path(place, variable.name)
                 if progress is not None:
                     progress(name)
                 warm_up(variable.codec if variable.bound is not None else "", variable.dtype.str)

@@ -27,6 +27,7 @@ from adiabat.formats.policy import format_bound
 from adiabat.formats.reading import group_paths, open_merged, task_chunks
 from adiabat.formats.rounding import Allowance, mantissa_bits, round_bits
 from adiabat.formats.sources.cf import coordinate_names
+from adiabat.formats.store_paths import join_path
 
 __all__ = ["Exported", "count_exported", "export"]
 
@@ -68,7 +69,7 @@ class Exported:
     @property
     def path(self) -> str:
         """Group and name."""
-        return f"{self.place}/{self.name}".strip("/")
+        return join_path(self.place, self.name)
 
 
 def export(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from adiabat.formats.errors import RequestError
-from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.journal import file_in_place_of
 from adiabat.formats.workspace import in_place_of
 
 __all__ = ["LEVEL", "NetCDFTarget", "Target", "ZarrTarget", "kind_of", "temporary_for"]
@@ -247,12 +246,8 @@ def temporary_for(target: Path, *, overwrite: bool) -> Iterator[Path]:
         return
     if not target.absolute().parent.is_dir():
         raise RequestError(f"there is no folder {target.absolute().parent} to write into")
-    if target.exists() and (not overwrite or target.is_dir() or is_zarr(target)):
-        advice = "and is no file" if target.is_dir() else "; --overwrite replaces it"
-        raise RequestError(f"{target} exists already{advice if advice[0] == ';' else ' ' + advice}")
-    temporary = target.absolute().with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.writing")
-    try:
+    if target.exists() and (not overwrite or target.is_dir()):
+        advice = " and is no file" if target.is_dir() else "; --overwrite replaces it"
+        raise RequestError(f"{target} exists already{advice}")
+    with file_in_place_of(target.absolute()) as temporary:
         yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,9 +6,6 @@ Stage: after the archive, where its readers want versions and transactions. icec
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,8 @@ from zarr.storage import LocalStore
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.sources.cf import is_zarr
+from adiabat.formats.store_paths import join_path
+from adiabat.formats.workspace import in_place_of
 from adiabat.formats.xarray_backend import quiet
 
 __all__ = ["Committed", "to_icechunk"]
@@ -88,17 +87,11 @@ def to_icechunk(store: str | Path, repository: str | Path, message: str) -> Comm
     keys, left_out = _keys_of(path)
     if target.exists():
         raise RequestError(f"{target} exists already")
-    if not target.absolute().parent.is_dir():
-        raise RequestError(f"there is no folder {target.absolute().parent} to write into")
-    temporary = target.absolute().with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.writing")
-    try:
+    with in_place_of(target, overwrite=False) as temporary:
         made = icechunk.Repository.create(icechunk.local_filesystem_storage(str(temporary)))
         session = made.writable_session("main")
         sync(_copy(LocalStore(path, read_only=True), session.store, keys))
         snapshot = session.commit(message)
-        os.rename(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Committed(str(snapshot), len(keys), tuple(left_out))
 
 
@@ -114,7 +107,7 @@ def _keys_of(path: Path) -> tuple[list[str], list[str]]:
     with quiet():
         members: dict[str, Any] = {"": group, **dict(group.members(max_depth=None))}
     own = {name: each for name, each in members.items() if name.partition("/")[0] != STORE_FOLDER}
-    keys = [f"{name}/zarr.json".lstrip("/") for name in sorted(own)]
+    keys = [join_path(name, "zarr.json") for name in sorted(own)]
     for name, each in sorted(own.items()):
         if isinstance(each, zarr.Array):
             if each.metadata.encode_chunk_key((0,) * each.ndim) != "/".join(["c", *["0"] * each.ndim]):

@@ -11,13 +11,24 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["RECORDS", "Journal", "Record", "digest_of", "read_records", "replace_file", "write_records"]
+__all__ = [
+    "RECORDS",
+    "Journal",
+    "Record",
+    "by_array",
+    "digest_of",
+    "file_in_place_of",
+    "read_records",
+    "replace_file",
+    "write_records",
+]
 
 RECORDS = "blocks.jsonl"
 
@@ -77,6 +88,17 @@ class Record:
         return cls(**{**fields, "stop": tuple(fields["stop"])})
 
 
+class OfArray(Protocol):
+    """A block, or the record of one."""
+
+    @property
+    def array(self) -> str:
+        """The path of its array in the store."""
+
+
+Item = TypeVar("Item", bound=OfArray)
+
+
 @dataclass(frozen=True)
 class Journal:
     """Records of an archive that is being written.
@@ -123,8 +145,16 @@ def read_records(store: Path, arrays: Iterable[str]) -> dict[str, Record]:
 def write_records(store: Path, records: Iterable[Record]) -> None:
     """Keep records in a finished store, in the order of blocks: those of an array replace all that it had."""
     ordered = sorted(records, key=lambda record: (record.array, record.start))
-    for array, some in groupby(ordered, key=lambda record: record.array):
+    for array, some in by_array(ordered).items():
         replace_file(store / array / RECORDS, "".join(f"{record.to_json()}\n" for record in some))
+
+
+def by_array(items: Iterable[Item]) -> dict[str, list[Item]]:
+    """Blocks or records of each array, in the order in which they come."""
+    some: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        some[item.array].append(item)
+    return dict(some)
 
 
 def digest_of(asked: Mapping[str, Any]) -> str:
@@ -132,15 +162,21 @@ def digest_of(asked: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a file under another name, see it on the disk, and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+@contextmanager
+def file_in_place_of(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling that becomes the file `path` if the block succeeds, and is gone if not."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.writing")
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write a file under another name, see it on the disk, and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with file_in_place_of(path) as temporary, temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -25,6 +25,7 @@ from adiabat.formats.plan import HEALPIX, HEALPIX_MODELS, VariablePlan
 from adiabat.formats.policy import is_target
 from adiabat.formats.sources.cf import PACKING
 from adiabat.formats.static import keep_statics
+from adiabat.formats.store_paths import join_path
 
 __all__ = ["CHILD", "README", "REQUEST", "Groups", "add_history", "configuration_of", "consolidate", "write_metadata"]
 
@@ -94,16 +95,14 @@ def _write_group(dataset: xr.Dataset, plan: Sequence[VariablePlan], store: Path,
         small[name].encoding = _exactly(small[name]) if small[name].ndim else {}
         if small[name].dtype.kind not in "fiub":
             small[name].attrs.pop("_FillValue", None)  # xarray writes one for strings and cannot read it
-    within = place.strip("/")
-    _to_zarr(small, store, within, mode="w-" if place == "/" else "a")
+    _to_zarr(small, store, join_path(place), mode="w-" if place == "/" else "a")
     for child in sorted({variable.child for variable in plan}):
-        _write_planned(
-            dataset, [each for each in plan if each.child == child], store, "/".join(filter(None, (within, child)))
-        )
+        within = join_path(place, child)
+        _write_planned(dataset, [each for each in plan if each.child == child], store, within)
         if child:
             coordinates = small[[name for name in dataset.coords if name in small]]
             coordinates.attrs = {}
-            _to_zarr(coordinates, store, "/".join(filter(None, (within, child))), mode="a")
+            _to_zarr(coordinates, store, within, mode="a")
 
 
 def _write_planned(dataset: xr.Dataset, plan: Sequence[VariablePlan], store: Path, within: str) -> None:

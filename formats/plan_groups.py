@@ -15,6 +15,7 @@ from adiabat.formats.errors import RequestError
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policies import Policy
 from adiabat.formats.policy import Bound
+from adiabat.formats.store_paths import join_path
 
 __all__ = ["Groups", "plan_groups", "whole_plan"]
 
@@ -48,18 +49,14 @@ def plan_groups(
         If a bound, a chunk or a shard is for what no group has.
     """
     bounds = bounds or {}
-    if set(datasets) == {"/"}:
-        wanted = {"/": dict(bounds)}
-    else:
-        wanted = _share(datasets, bounds)
-        for kind in SIZES:
-            _check_dims(datasets, options.get(kind) or {})
+    # Of names that a flat source lacks, `make_plan` says more.
+    wanted = {"/": dict(bounds)} if set(datasets) == {"/"} else _share(datasets, bounds)
+    for kind in SIZES:
+        _check_dims(datasets, options.get(kind) or {})
     return {
         path: (
             dataset,
-            make_plan(
-                dataset, bounds=wanted[path], rules=_rules(policy, dataset), **_fitting(dataset, options, datasets)
-            ),
+            make_plan(dataset, bounds=wanted[path], rules=_rules(policy, dataset), **_fitting(dataset, options)),
         )
         for path, dataset in datasets.items()
     }
@@ -68,7 +65,7 @@ def plan_groups(
 def whole_plan(groups: Groups) -> list[VariablePlan]:
     """All plans in one, for people: names behind the paths of their groups."""
     return [
-        variable if path == "/" else replace(variable, name=f"{path.strip('/')}/{variable.name}")
+        replace(variable, name=join_path(path, variable.name))
         for path, (_, plan) in groups.items()
         for variable in plan
     ]
@@ -78,10 +75,8 @@ def _rules(policy: Policy | None, dataset: xr.Dataset) -> dict[str, Any]:
     return {} if policy is None else policy.rules(dataset)
 
 
-def _fitting(dataset: xr.Dataset, options: Mapping[str, Any], datasets: Mapping[str, xr.Dataset]) -> dict[str, Any]:
-    """Options for one group of many: lengths of the dimensions that it has."""
-    if len(datasets) == 1:
-        return dict(options)
+def _fitting(dataset: xr.Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for one group: lengths of the dimensions that it has."""
     fitting = {kind: {dim: n for dim, n in (options.get(kind) or {}).items() if dim in dataset.dims} for kind in SIZES}
     return {**options, **fitting}
 
@@ -104,7 +99,7 @@ def _share(datasets: Mapping[str, xr.Dataset], bounds: Mapping[str, Bound]) -> d
 
 
 def _check_dims(datasets: Mapping[str, xr.Dataset], sizes: Mapping[str, int]) -> None:
-    known = {dim for dataset in datasets.values() for dim in dataset.dims}
+    known = dict.fromkeys(dim for dataset in datasets.values() for dim in dataset.dims)
     for dim in sizes:
         if dim not in known:
             raise RequestError(f"there is no dimension {dim!r} to chunk; the dimensions: {', '.join(map(str, known))}")

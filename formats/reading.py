@@ -21,8 +21,9 @@ import zarr
 from zarr.abc.store import Store
 
 from adiabat.formats.chunks import blocks
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 from adiabat.formats.metadata import CHILD
+from adiabat.formats.store_paths import join_path
 from adiabat.formats.xarray_backend import AdiabatBackend, groups_in, quiet
 
 __all__ = ["TASK_BYTES", "group_paths", "open_archive", "open_merged", "stored_blocks", "task_chunks"]
@@ -111,10 +112,10 @@ def open_merged(store: str | Path | Store, group: str | None = None, **options: 
         root = zarr.open_group(store, mode="r", path=group or "", use_consolidated=False)
     except NO_GROUP as error:
         where = f"{store}, group {group}" if group else str(store)
-        raise RequestError(f"expected a Zarr group at {where}, got none: {str(error).partition(chr(10))[0]}") from None
+        raise RequestError(f"expected a Zarr group at {where}, got none: {first_line(error)}") from None
     if not _is_child(root.get(CHILD)):
         return dataset
-    child = xr.open_dataset(place, group="/".join(filter(None, ((group or "").strip("/"), CHILD))), **options)
+    child = xr.open_dataset(place, group=join_path(group, CHILD), **options)
     fields = {name: array.variable for name, array in child.data_vars.items() if name not in dataset.variables}
     merged = dataset.assign(fields)
     merged.encoding = dataset.encoding
@@ -131,15 +132,15 @@ def group_paths(store: str | Path | Store, group: str | None = None) -> list[str
         own = {*low_rank_names(node), STORE_FOLDER}
         for name, member in groups_in(node).items():
             if name not in own and not (name == CHILD and _is_child(member)):
-                yield from walk(member, f"{path}/{name}".strip("/"))
+                yield from walk(member, join_path(path, name))
 
     return list(walk(zarr.open_group(store, mode="r", path=group or "", use_consolidated=False), ""))
 
 
 def _has_arrays(store: str | Path | Store, group: str | None, path: str) -> bool:
-    within = "/".join(filter(None, ((group or "").strip("/"), path)))
     with quiet():
-        return any(True for _ in zarr.open_group(store, mode="r", path=within, use_consolidated=False).array_keys())
+        within = zarr.open_group(store, mode="r", path=join_path(group, path), use_consolidated=False)
+        return any(True for _ in within.array_keys())
 
 
 def _is_child(member: Any) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from adiabat.codec.errors import AdiabatError
 from adiabat.formats.achieved import achieved
 from adiabat.formats.blocks import Block, find_files, read_digest
 from adiabat.formats.errors import RequestError
-from adiabat.formats.journal import RECORDS, Record, read_records
+from adiabat.formats.journal import RECORDS, Record, by_array, read_records
 from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.workspace import Workspace
 
@@ -109,13 +108,21 @@ def take_status(target: str | Path) -> Status:
     asked = space.read_job()
     if asked is not None:
         return _of_workspace(space, asked)
-    if not is_zarr(space.target):
-        raise RequestError(f"there is no archive at {target}, nor one being written")
-    names = [str(file.parent.relative_to(space.target)) for file in sorted(space.target.rglob(RECORDS))]
-    records = read_records(space.target, names)
-    if not records:
-        raise RequestError(f"{target} keeps no record of its blocks: adiabat did not write it, or long ago")
-    return Status(_by_array(space.target, records.values(), {}), stands=True)
+    records = [record for some in _recorded(space).values() for record in some]
+    return Status(_by_array(space.target, records, {}), stands=True)
+
+
+def _recorded(space: Workspace) -> dict[str, list[Record]]:
+    """Records of a finished store, by the paths of its arrays."""
+    store = space.target
+    if not is_zarr(store):
+        begun = ", nor one being written" if space.read_job() is None else " yet: it is being written"
+        raise RequestError(f"there is no archive at {store}{begun}")
+    names = [str(file.parent.relative_to(store)) for file in sorted(store.rglob(RECORDS))]
+    records = {name: list(read_records(store, [name]).values()) for name in names}
+    if not any(records.values()):
+        raise RequestError(f"{store} keeps no record of its blocks: adiabat did not write it, or long ago")
+    return records
 
 
 def describe_progress(target: Path) -> str | None:
@@ -143,10 +150,9 @@ def check_store(
         If it has no records.
     """
     store, problems = Path(target), []
-    take_status(store)
-    for name in (str(file.parent.relative_to(store)) for file in sorted(store.rglob(RECORDS))):
+    for name, records in _recorded(Workspace(store)).items():
         stored = zarr.open_array(store, path=name, mode="r")
-        for record in read_records(store, [name]).values():
+        for record in records:
             block = _block(record)
             if read_digest(find_files(store, stored, block)) != (record.written_bytes, record.digest):
                 problems.append(f"{record.block}: its bytes are not those that were written")
@@ -194,10 +200,8 @@ def _totals(asked: Any) -> dict[str, int]:
 
 
 def _by_array(store: Path, records: Iterable[Record], totals: dict[str, int]) -> tuple[ArrayStatus, ...]:
-    some: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        some[record.array].append(record)
-    return tuple(_array_status(store, name, some[name], totals.get(name)) for name in {**totals, **some})
+    some = by_array(records)
+    return tuple(_array_status(store, name, some.get(name, []), totals.get(name)) for name in {**totals, **some})
 
 
 def _array_status(store: Path, name: str, records: Sequence[Record], total: int | None) -> ArrayStatus:

@@ -8,9 +8,7 @@ models".
 from __future__ import annotations
 
 import math
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore, WrapperStore
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.journal import replace_file
 
 __all__ = ["LendingStore", "embed_models", "lend_models", "lending", "needed_models", "open_store"]
 
@@ -83,23 +82,9 @@ def embed_models(store: str | Path, needed: Iterable[str] | None = None) -> list
         group.attrs["about"] = f"{ABOUT} {ADVICE}"
     files = [path / STORE_MODELS / f"{sha256}{SUFFIX}" for sha256 in packages]
     for file, data in zip(files, packages.values(), strict=True):
-        _write_whole(file, data)
+        if not (file.is_file() and file.read_bytes() == data):
+            replace_file(file, data)
     return files
-
-
-def _write_whole(file: Path, data: bytes) -> None:
-    """Write a file under another name, see it on the disk, and rename it; one that is the same stays."""
-    if file.is_file() and file.read_bytes() == data:
-        return
-    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("wb") as written:
-            written.write(data)
-            written.flush()
-            os.fsync(written.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def needed_models(store: str | Path) -> set[str]:

@@ -27,6 +27,7 @@ from adiabat.formats.policy import Bound, format_bound, is_target, place_bound
 from adiabat.formats.sources import Source, find_source
 from adiabat.formats.sources.cf import is_zarr, open_group
 from adiabat.formats.sources.tropomi import is_swath
+from adiabat.formats.store_paths import join_path
 
 Progress = Callable[[str, int], None]
 Given = Source | str | Path | Sequence[str | Path]
@@ -135,7 +136,7 @@ def _open_stored(target: str | Path, group: str) -> xr.Dataset:
     stored = open_group(target, group or None)
     if not is_zarr(Path(target) / group / CHILD):
         return stored
-    below = open_group(target, "/".join(filter(None, (group, CHILD))))
+    below = open_group(target, join_path(group, CHILD))
     return stored.assign({name: each.variable for name, each in below.data_vars.items()})
 
 

@@ -156,13 +156,7 @@ class Workspace:
         RequestError
             If the place was taken meanwhile.
         """
-        check_target(self.target, overwrite=overwrite)
-        if self.target.exists():
-            old = self.folder / "old"
-            os.rename(self.target, old)
-            os.rename(self.store, self.target)
-        else:
-            os.rename(self.store, self.target)
+        _exchange(self.store, self.target, self.folder / "old", overwrite=overwrite)
 
     def clear(self) -> None:
         """Throw away what was begun, but for locks."""
@@ -222,13 +216,17 @@ def in_place_of(target: Path, *, overwrite: bool) -> Iterator[Path]:
     temporary = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex[:8]}.writing"
     try:
         yield temporary
-        check_target(target, overwrite=overwrite)
-        if target.exists():
-            old = temporary.with_suffix(".old")
-            os.rename(target, old)
-            os.rename(temporary, target)
+        old = temporary.with_suffix(".old")
+        _exchange(temporary, target, old, overwrite=overwrite)
+        if old.exists():
             shutil.rmtree(old)
-        else:
-            os.rename(temporary, target)
     finally:
         remove(temporary)
+
+
+def _exchange(made: Path, target: Path, old: Path, *, overwrite: bool) -> None:
+    """Put what was made in its place, and what stood there into another, unless it was taken meanwhile."""
+    check_target(target, overwrite=overwrite)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(made, target)

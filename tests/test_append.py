@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from adiabat.formats.append import _move
 from adiabat.formats.cli import app
 from adiabat.formats.demo import simulate_field
 from adiabat.formats.status import check_store
@@ -42,12 +43,13 @@ def write(whole, tmp_path):
 
 
 def is_like(whole, store, last=40):
+    some = whole.isel({dim: slice(last) for dim in whole.temperature.dims[:1]})
     with xr.open_zarr(store, decode_times=False, chunks=None) as dataset:
         assert set(dataset.variables) == set(whole.variables)
-        assert dataset.sizes == whole.isel(time=slice(last)).sizes
+        assert dataset.sizes == some.sizes
         for name in set(whole.variables) - {"temperature"}:
-            np.testing.assert_array_equal(dataset[name].values, whole.isel(time=slice(last))[name].values)
-        error = np.abs(dataset.temperature.values.astype("f8") - whole.isel(time=slice(last)).temperature.values)
+            np.testing.assert_array_equal(dataset[name].values, some[name].values)
+        error = np.abs(dataset.temperature.values.astype("f8") - some.temperature.values)
         assert error.max() <= 0.1
     assert check_store(store, decode=True) == []
     assert [path.name for path in store.parent.iterdir() if "out.zarr" in path.name] == ["out.zarr"]
@@ -92,6 +94,26 @@ def test_other_references_of_time_are_converted(whole, write, tmp_path):
     part.to_netcdf(tmp_path / "other.nc")
     adiabat("compress", tmp_path / "other.nc", tmp_path / "out.zarr", "--default-bound", "abs:0.1", "--append")
     is_like(whole, tmp_path / "out.zarr")
+
+
+def test_times_that_are_not_named_as_their_dimension(whole, tmp_path):
+    renamed = whole.rename_dims(time="Time").rename_vars(time="XTIME")
+    arguments = [tmp_path / "part.nc", tmp_path / "out.zarr", "--default-bound", "abs:0.1", "--workers", 1]
+    for region, options in ((slice(16), ["--chunk", "Time=8"]), (slice(16, 40), ["--append"])):
+        renamed.isel(Time=region).to_netcdf(tmp_path / "part.nc")
+        adiabat("compress", *arguments, *options)
+    is_like(renamed, tmp_path / "out.zarr")
+
+
+def test_a_move_that_was_killed_is_begun_again(tmp_path):
+    made, store = tmp_path / "made", tmp_path / "out.zarr"
+    (made / "t" / "c").mkdir(parents=True)
+    (made / "t" / "c" / "0").write_bytes(b"chunk")
+    (made / "zarr.json").write_text("{}")
+    for _ in range(2):
+        _move(made, store)
+    assert sorted(file.name for file in store.rglob("*") if file.is_file()) == ["0", "zarr.json"]
+    assert (made / "t" / "c" / "0").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from adiabat.formats.journal import RECORDS, Journal, Record, digest_of, read_records, replace_file, write_records
+from adiabat.formats.journal import (
+    RECORDS,
+    Journal,
+    Record,
+    by_array,
+    digest_of,
+    read_records,
+    replace_file,
+    write_records,
+)
 
 
 def record(block="t/0.0.0", size=10):
@@ -38,6 +47,19 @@ def test_a_store_keeps_records_beside_each_array_in_order(tmp_path):
     lines = (tmp_path / "t" / RECORDS).read_text().splitlines()
     assert [json.loads(line)["block"] for line in lines] == ["t/3.0.0", "t/24.0.0"]
     assert set(read_records(tmp_path, ["t", "u", "absent"])) == {"t/3.0.0", "t/24.0.0", "u/0.0.0"}
+
+
+@pytest.mark.parametrize("content", ["text\n", b"\xff\r\n\0"])
+def test_a_file_is_replaced_by_text_or_bytes(tmp_path, content):
+    replace_file(tmp_path / "folder" / "a", b"old")
+    replace_file(tmp_path / "folder" / "a", content)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a"]
+    assert (tmp_path / "folder" / "a").read_bytes() == (content if isinstance(content, bytes) else content.encode())
+
+
+def test_by_array_keeps_the_order():
+    some = by_array([record("t/24.0.0"), record("u/0.0.0"), record("t/3.0.0")])
+    assert {name: [each.start[0] for each in records] for name, records in some.items()} == {"t": [24, 3], "u": [0]}
 
 
 def test_a_file_that_cannot_be_replaced_stays(tmp_path):

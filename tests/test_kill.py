@@ -65,6 +65,15 @@ def run(folder, *options):
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
 
 
+def wait_for(folder, blocks=1):
+    """Until that many blocks are recorded, or a minute has passed."""
+    deadline = time.monotonic() + 60
+    while len(list((folder / "out.zarr.partial" / "journal").glob("*/*.json"))) < blocks:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+
+
 HOW = re.compile(rb" (--(workers|scheduler|part) \S+|\S*source.nc|\S*kept.nc)")  # in the history, all that may differ
 
 
@@ -161,9 +170,7 @@ def test_dask_workers(made, folder, cluster):
 def test_a_worker_dies(made, folder):
     """The command goes on without it."""
     running = start(folder, "--workers", "2")
-    deadline = time.monotonic() + 60
-    while not list((folder / "out.zarr.partial" / "journal").glob("*/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(folder)
     workers = [child for child in psutil.Process(running.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     os.kill(workers[-1].pid, signal.SIGKILL)
     _, message = running.communicate(timeout=300)
@@ -174,9 +181,7 @@ def test_a_worker_dies(made, folder):
 def test_truncated_shards(made, folder):
     """Behind its back: of a store that is being made, and of one that stands."""
     running = start(folder, "--workers", "1")
-    deadline = time.monotonic() + 60
-    while len(list((folder / "out.zarr.partial" / "journal").glob("*/*.json"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(folder, blocks=4)
     running.kill()
     running.communicate()
     done = sorted((folder / "out.zarr.partial" / "journal").glob("t*/*.json"))[0].parent.name
@@ -238,9 +243,7 @@ def test_a_full_disk(made, folder):
 
 def test_another_request_does_not_go_on(made, folder):
     running = start(folder, "--workers", "1")
-    deadline = time.monotonic() + 60
-    while not list((folder / "out.zarr.partial" / "journal").glob("*/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(folder)
     running.kill()
     running.communicate()
     other = [COMMAND[0], "compress", "source.nc", "out.zarr", "--default-bound", "abs:0.5", "--workers", "1"]

@@ -54,6 +54,8 @@ def test_while_it_is_made_and_when_it_stands(begin, tmp_path):
     assert status.mb_per_s > 0
     assert status.seconds_left > 0
     assert describe_progress(target) == "3 of 8 blocks are done"
+    with pytest.raises(RequestError, match=r"no archive at .*out\.zarr yet: it is being written"):
+        check_store(target)
     begin()
     status = take_status(target)
     assert (status.done, status.blocks, status.stands) == (8, 8, True)

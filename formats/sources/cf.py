@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 from adiabat.formats.sources.grib import grib_options, open_grib
 from adiabat.formats.sources.netcdf import LOCK, find_group, group_names, netcdf_file, netcdf_store
 from adiabat.formats.sources.urls import is_url, open_options
@@ -192,14 +192,9 @@ def _open(path: str | Path, options: Mapping[str, Any], *, mask_and_scale: Any) 
         module, kind = _NEEDS.get(engine, ("", ""))
         if isinstance(error, ImportError) or "unrecognized engine" in str(error):
             raise RequestError(f"reading {kind} needs the package {module}: pip install 'adiabat[io]'") from error
-        raise RequestError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise RequestError(f"{path} cannot be read: {first_line(error)}") from error
     except (OSError, KeyError, EOFError, RuntimeError) as error:
-        raise RequestError(f"{path} cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text.strip().splitlines()[0]
+        raise RequestError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def _refuse_empty(path: str | Path, group: str | None) -> None:

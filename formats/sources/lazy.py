@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
+from adiabat.formats.errors import first_line
+
 __all__ = ["Computed", "Files", "Joined", "lazy_variable"]
 
 MOST_OPEN = 16  # files of one series; xarray itself closes what it has not used for long
@@ -140,8 +142,7 @@ class Joined(_Array):
             else:
                 values = _repeated(variable.isel(at), self.axis, key, along)
         except (OSError, RuntimeError, IndexError) as error:
-            text = (str(error) or type(error).__name__).strip().splitlines()[0]
-            raise OSError(f"{path} cannot be read: {text}") from error
+            raise OSError(f"{path} cannot be read: {first_line(error)}") from error
         values = values if self.change is None else self.change(path, values)
         return values.astype(self.dtype, copy=False)
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 from adiabat.formats.sources.cf import PACKING, coordinate_names, decoded_names
 from adiabat.formats.sources.times import TimeAxis, time_axis
 
@@ -106,8 +106,7 @@ def survey(path: str, raw: xr.Dataset) -> Part:
             for name, variable in raw.variables.items()
         }
     except (OSError, RuntimeError) as error:
-        text = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise RequestError(f"{path} cannot be read: {text}") from error
+        raise RequestError(f"{path} cannot be read: {first_line(error)}") from error
     return Part(path, axis, facts, frozenset(moving - {str(name) for name in coordinates}))
 
 

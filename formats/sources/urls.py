@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 
 __all__ = ["exists", "expand", "is_store", "is_url", "open_options", "size_of"]
 
@@ -101,5 +101,4 @@ def _ask(url: str, question: Any, *words: Any) -> Any:
     try:
         return question(*words)
     except Exception as error:
-        text = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise RequestError(f"{url} cannot be read: {text}") from error
+        raise RequestError(f"{url} cannot be read: {first_line(error)}") from error
