@@ -29,7 +29,7 @@ from adiabat.formats.metadata import REQUEST, Groups, add_history, consolidate
 from adiabat.formats.plan import VariablePlan
 from adiabat.formats.policy import format_bound
 from adiabat.formats.sources.cf import is_zarr
-from adiabat.formats.sources.times import time_axis
+from adiabat.formats.sources.times import TimeAxis, time_axis
 from adiabat.formats.store_paths import join_path
 from adiabat.formats.tasks import InMemory, Job, Openable
 from adiabat.formats.verify import stated_bound
@@ -44,8 +44,8 @@ class Seam:
 
     Parameters
     ----------
-    name, dim : str
-        Of the coordinate, and the dimension along which it lies.
+    axis : TimeAxis
+        Times of the source, as the store counts them.
     stored : int
         Times that the store has.
     lead : int
@@ -58,8 +58,7 @@ class Seam:
         The first of the source.
     """
 
-    name: str
-    dim: str
+    axis: TimeAxis
     stored: int
     lead: int
     total: int
@@ -135,7 +134,7 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
         raise RequestError(f"the store has no times along {axis.dim}, which the source has")
     old, new = _decoded(stored[axis.name]), _decoded(dataset[axis.name])
     if not len(new) or new[-1] <= old[-1]:
-        return Seam(axis.name, axis.dim, len(old), 0, len(old), old, old[0])
+        return Seam(axis, len(old), 0, len(old), old, old[0])
     common = np.flatnonzero(old == new[0])
     lead = int(common[0]) if common.size else len(old)
     if not np.array_equal(old[lead:], new[: len(old) - lead]) or (lead == len(old) and new[0] <= old[-1]):
@@ -143,7 +142,18 @@ def _find_seam(dataset: xr.Dataset, stored: xr.Dataset, place: str) -> Seam | No
             f"the times of the source do not go on from those of the store, which ends at {old[-1]}"
             f"{f' in {place}' if place != '/' else ''}: it begins at {new[0]}"
         )
-    return Seam(axis.name, axis.dim, len(old), lead, lead + len(new), old, new[0])
+    return Seam(_as_counted(axis, stored[axis.name]), len(old), lead, lead + len(new), old, new[0])
+
+
+def _as_counted(axis: TimeAxis, stored: xr.DataArray) -> TimeAxis:
+    """Times in the numbers of a store; RequestError where these cannot say them."""
+    counted = axis.converted(stored.attrs.get("units", ""), stored.attrs.get("calendar", "standard"))
+    values = counted.values.astype(stored.dtype)
+    if not np.array_equal(values, counted.values):
+        raise RequestError(
+            f"the store keeps times as {stored.dtype} in {counted.units!r}, and cannot say {axis.span()}"
+        )
+    return replace(counted, values=values)
 
 
 def _decoded(times: xr.DataArray) -> Any:
@@ -158,9 +168,9 @@ def _extend(variable: VariablePlan, place: str, seam: Seam | None, target: Path)
         raise RequestError(f"{target} holds no {path} that adiabat wrote, so nothing can be appended to it")
     stored = zarr.open_array(target, path=path, mode="r")
     _check_same(variable, stored, target)
-    if seam is None or seam.dim not in variable.dims or seam.total == seam.stored:
+    if seam is None or seam.axis.dim not in variable.dims or seam.total == seam.stored:
         return [], records
-    axis = variable.dims.index(seam.dim)
+    axis = variable.dims.index(seam.axis.dim)
     whole = (stored.shards or stored.chunks)[axis]
     full = seam.stored // whole * whole
     origin = min((record.start[axis] for record in records if record.stop[axis] > full), default=full)
@@ -214,12 +224,12 @@ def _resize(store: Path, place: str, dataset: xr.Dataset, plan: Sequence[Variabl
     planned = {variable.name for variable in plan}
     for child in {"", *(variable.child for variable in plan)}:
         group = zarr.open_group(store, mode="r+", path=join_path(place, child), use_consolidated=False)
-        for name, array, axis in _with_times(group, map(str, dataset.variables), seam.dim):
+        for name, array, axis in _with_times(group, map(str, dataset.variables), seam.axis.dim):
             array.resize((*array.shape[:axis], seam.total, *array.shape[axis + 1 :]))
             if name not in planned:
-                new = dataset[name].isel({seam.dim: slice(seam.stored - seam.lead, None)})
-                added = (*[slice(None)] * axis, slice(seam.stored, None))
-                array[added] = _in_units(new, dict(array.attrs)) if name == seam.name else new.values
+                times = slice(seam.stored - seam.lead, None)
+                new = seam.axis.values[times] if name == seam.axis.name else dataset[name].isel({seam.axis.dim: times})
+                array[(*[slice(None)] * axis, slice(seam.stored, None))] = np.asarray(new)
 
 
 def _with_times(group: zarr.Group, names: Iterable[str], dim: str) -> Iterator[tuple[str, zarr.Array[Any], int]]:
@@ -230,14 +240,6 @@ def _with_times(group: zarr.Group, names: Iterable[str], dim: str) -> Iterator[t
             dims = array.metadata.dimension_names or ()  # type: ignore[union-attr]
             if dim in dims:
                 yield name, array, dims.index(dim)
-
-
-def _in_units(times: xr.DataArray, attributes: Mapping[str, Any]) -> Any:
-    """Times of the source as the store counts them."""
-    units, calendar = attributes.get("units"), attributes.get("calendar")
-    if times.attrs.get("units") == units:
-        return times.values
-    return xr.coding.times.encode_cf_datetime(_decoded(times), str(units), calendar and str(calendar))[0]
 
 
 def _move(store: Path, target: Path) -> None:

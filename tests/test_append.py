@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from adiabat.formats import RequestError
 from adiabat.formats.append import _move
 from adiabat.formats.cli import app
 from adiabat.formats.demo import simulate_field
@@ -94,6 +95,28 @@ def test_other_references_of_time_are_converted(whole, write, tmp_path):
     part.to_netcdf(tmp_path / "other.nc")
     adiabat("compress", tmp_path / "other.nc", tmp_path / "out.zarr", "--default-bound", "abs:0.1", "--append")
     is_like(whole, tmp_path / "out.zarr")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "units", "message"),
+    [
+        (60 * np.arange(16, 40) + 30, "minutes since 2000-01-01", "no whole numbers in 'hours since 2000-01-01'"),
+        (
+            np.arange(16, 40) + 0.5,
+            "hours since 2000-01-01",
+            "times as int64 .* cannot say 2000-01-01 16:30:00 to",
+        ),
+    ],
+)
+def test_times_that_the_numbers_of_the_store_cannot_say_are_refused(whole, write, tmp_path, numbers, units, message):
+    write(0, 16, "--chunk", "time=8")
+    part = whole.isel(time=slice(16, 40)).assign_coords(time=("time", numbers, {"units": units}))
+    part.to_netcdf(tmp_path / "between.nc")
+    arguments = ["compress", tmp_path / "between.nc", tmp_path / "out.zarr", "--default-bound", "abs:0.1", "--append"]
+    ran = CliRunner().invoke(app, list(map(str, arguments)))
+    with pytest.raises(RequestError, match=message):
+        raise ran.exception
+    is_like(whole, tmp_path / "out.zarr", 16)
 
 
 def test_times_that_are_not_named_as_their_dimension(whole, tmp_path):
