@@ -37,6 +37,7 @@ KINDS = {
     "hyperprior": "adiabat.codec.hyperprior_model",
     "vq": "adiabat.codec.vq_model",
     "hvae": "adiabat.codec.hvae_model",
+    "downscaler": "adiabat.codec.downscaler_model",
 }
 
 
@@ -72,9 +73,9 @@ class Package:
 
 
 HEX = frozenset("0123456789abcdef")
-# What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
 SHORT = 2 * MODEL_BYTES["latent"]  # hexadecimal digits of a hash that a stream keeps
 Model = TypeVar("Model")
+# What a zip archive, JSON and the .npy format can come to when the bytes are anything at all.
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -215,11 +216,9 @@ class Shelf(Generic[Model]):
 
 def expect(package: Package, kind: str, version: int) -> None:
     """ModelMismatchError for a package of another kind or format."""
-    said = package.manifest.get("format")
-    if package.kind != kind or said != version:
-        raise ModelMismatchError(
-            f"expected a model of kind {kind}, format {version}, got {package.kind}, format {said}"
-        )
+    got, said = package.kind, package.manifest.get("format")
+    if (got, said) != (kind, version):
+        raise ModelMismatchError(f"expected a model of kind {kind}, format {version}, got {got}, format {said}")
 
 
 def find(wanted: str) -> bytes:

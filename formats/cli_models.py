@@ -141,6 +141,37 @@ def train_hvae(
     _train(run, target, data or [], _recipe(config, steps), None)
 
 
+@train_app.command("downscale")
+def train_downscale(
+    data: Data,
+    target: Target,
+    leave_out: LeaveOut = None,
+    seed: Seed = 0,
+    steps: Steps = None,
+    threads: Threads = 1,
+    record: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Where the encoder learns, if not on the same folders; repeatable."),
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="frozen|fine-tuned|scratch", help="What becomes of it afterwards.")
+    ] = "frozen",
+    force: Annotated[bool, typer.Option("--force", help="Although its record is of another domain.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or as torch names it, such as cuda.")] = "cpu",
+) -> None:
+    """Train the networks of the generated view (`adiabat generate`); a run that was stopped goes on."""
+    train, models = _training("downscale"), _training("downscale_config")
+    try:
+        config = models.DownscaleConfig(encoder=encoder, seed=seed, threads=threads, device=device)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+    def run(target: Path, data: list[Path], config: Any, **options: Any) -> str:
+        return str(train.train_downscale(data, target, config, record=record or (), force=force, **options))
+
+    _train(run, target, data, _recipe(config, steps), leave_out)
+
+
 def _training(name: str) -> Any:
     """A module of training, which needs what only the extra brings."""
     try:

@@ -88,6 +88,8 @@ def _variables(path: Path) -> Iterator[Fields]:
         log.warning("%s: not read (%s)", path, error)
         return
     for name, array in arrays.items():
+        if array.ndim > 3 and array.shape[-1] < MIN_SIDE <= min(array.shape[-3:-1]):  # channels last, as of images
+            array = np.moveaxis(array, -1, 1)
         if array.size and array.dtype.kind == "f" and array.ndim >= 2 and min(array.shape[-2:]) >= MIN_SIDE:
             yield from _fields(name, array)
 
