@@ -13,6 +13,9 @@
     array with holes -> rank_selection -> low_rank.write -> low-rank store -> xarray_backend
                                           (low_rank_candidates, low_rank_layout)
 
+    coarse array -> generated_source -> Recipe -> generated_write -> generated view -> xarray_backend
+                       (fine_grid)    (generated)   (generated_view, of downscaling)
+
 `compress` plans and writes one dataset in one call; the command ``adiabat`` (``cli``) is a thin layer over
 these. `adiabat.formats.low_rank` keeps arrays as CP factors. xarray and Zarr do the input and
 output; torch is never imported here.

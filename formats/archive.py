@@ -45,6 +45,7 @@ def compress(
     chunks: Mapping[str, int] | None = None,
     tune: str = "bytes",
     statics: Sequence[StaticField] = (),
+    allow_generated: bool = False,
     overwrite: bool = False,
     command: str = "adiabat.formats.compress",
     progress: Progress | None = None,
@@ -67,6 +68,8 @@ def compress(
     statics : sequence of StaticField
         From `open_static`; each is used by every compressed variable on its grid. They are kept in the store and in
         this machine's cache.
+    allow_generated : bool
+        Whether what a model generated may be stored; it keeps its marks.
     overwrite : bool
         Whether a Zarr store at `target` may be replaced.
     command : str
@@ -85,8 +88,9 @@ def compress(
         If the request cannot be carried out; nothing is written then.
     """
     plan = make_plan(
-        dataset, bounds=bounds or {}, default_bound=default_bound, chunks=chunks, tune=tune, statics=statics
-    )
+        dataset, bounds=bounds or {}, default_bound=default_bound, chunks=chunks, tune=tune, statics=statics,
+        allow_generated=allow_generated,
+    )  # fmt: skip
     write(dataset, plan, target, overwrite=overwrite, command=command, progress=progress)
     return plan
 

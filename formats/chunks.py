@@ -112,6 +112,16 @@ def choose_shards(
     return None if tuple(shards) == tuple(chunks) else tuple(shards)
 
 
+def check_sizes(dataset: xr.Dataset, *sizes: Mapping[str, int]) -> None:
+    """Refuse lengths of chunks and shards along what is no dimension, or below 1, with a RequestError."""
+    for dim, size in (item for some in sizes for item in some.items()):
+        if dim not in dataset.dims:
+            known = ", ".join(str(name) for name in dataset.dims)
+            raise RequestError(f"there is no dimension {dim!r} to chunk; the dimensions: {known}")
+        if size < 1:
+            raise RequestError(f"a chunk of {dim} must hold at least 1, not {size}")
+
+
 def _cut_frame(sizes: list[int], given: Sequence[int]) -> None:
     """Halve the longer axis of the frame until it is small enough; what was asked for stays."""
     free = [axis for axis in range(max(0, len(sizes) - 2), len(sizes)) if not given[axis]]

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from adiabat.codec.errors import AdiabatError
-from adiabat.formats import cli_compress, cli_export, cli_models, cli_report
+from adiabat.formats import cli_compress, cli_export, cli_generate, cli_models, cli_report
 from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
@@ -75,6 +75,7 @@ def demo(
 app.command()(cli_compress.compress)
 app.command()(cli_compress.status)
 app.command()(cli_export.export)
+app.command()(cli_generate.generate)
 
 
 @app.command()
@@ -179,6 +180,7 @@ def inspect(store: Store) -> None:
     from adiabat.formats.inventory import take_inventory
 
     rows = take_inventory(store)
+    cli_generate.print_generated(out, store)
     cli_report.print_low_rank(out, store)
     cli_report.print_inventory(out, rows)
 

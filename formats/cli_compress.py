@@ -99,6 +99,9 @@ def compress(
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Put the models that reading needs into DST.")
     ] = False,
+    allow_generated: Annotated[
+        bool, typer.Option("--allow-generated", help="Store also what a model generated; it keeps its marks.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store at DST.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier run left unfinished.")] = False,
 ) -> None:
@@ -108,6 +111,7 @@ def compress(
     """
     run = _run(workers, scheduler, retries, memory, part, overwrite=overwrite, restart=restart)
     wishes = _wishes(bound, default_bound, policy, chunk, shard, tune, static, codec, layout)
+    wishes["allow_generated"] = allow_generated
     if codec == "low-rank" and (static or tune != "bytes" or append or dry_run or layout != "root"):
         raise RequestError(
             "--codec low-rank knows neither --static, --tune rmse, --append, --dry-run nor --layout child"

@@ -15,7 +15,7 @@ from xarray.core import indexing
 
 from adiabat.formats.errors import RequestError
 from adiabat.formats.grid import LATITUDE, Grid
-from adiabat.formats.lazy_array import LowRankBackendArray
+from adiabat.formats.lazy_array import FormedBackendArray
 from adiabat.formats.low_rank import CPArray
 from adiabat.formats.low_rank_store import StoredArray
 
@@ -124,7 +124,7 @@ def _lazy(array: xr.DataArray) -> tuple[StoredArray, tuple[Any, ...]]:
     """The stored array behind one that was indexed, at most, and how it was indexed."""
     data: Any = array.variable._data
     key: tuple[Any, ...] | None = None
-    while not isinstance(data, LowRankBackendArray):
+    while not (isinstance(data, FormedBackendArray) and isinstance(data.stored, StoredArray)):
         if type(data) is indexing.LazilyIndexedArray and key is None:
             key = data.key.tuple
         elif not isinstance(data, indexing.MemoryCachedArray | indexing.CopyOnWriteArray):

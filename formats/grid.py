@@ -107,13 +107,14 @@ def _spacing(degrees: NDArray[np.float64]) -> float:
 def _axis(array: xr.DataArray, dim: str) -> tuple[str, NDArray[np.float64]] | None:
     """Tell whether a dimension is one of latitudes or longitudes, and which."""
     for name, coordinate in array.coords.items():
-        kind = _kind(str(name), coordinate)
+        kind = kind_of(str(name), coordinate)
         if coordinate.dims == (dim,) and kind is not None and coordinate.dtype.kind in "fiu":
             return kind, np.asarray(coordinate.values, np.float64)
     return None
 
 
-def _kind(name: str, coordinate: xr.DataArray) -> str | None:
+def kind_of(name: str, coordinate: xr.DataArray) -> str | None:
+    """Tell by name, `standard_name` or units whether a coordinate is of "latitude" or "longitude", or of neither."""
     units = str(coordinate.attrs.get("units", "")).lower()
     said = str(coordinate.attrs.get("standard_name", "")).lower()
     for kind, names in _NAMES.items():

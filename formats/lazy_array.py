@@ -1,11 +1,12 @@
-"""A low-rank variable as xarray indexes it.
+"""Arrays whose values are formed when they are asked for, as xarray indexes them.
 
-Stage: low_rank_store -> **lazy_array** -> xarray_backend, factor_accessor.
+Stage: low_rank_store, generated_view -> **lazy_array** -> xarray_backend, factor_accessor.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,32 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from adiabat.formats.low_rank import outer_indices
-from adiabat.formats.low_rank_store import StoredArray
 
-__all__ = ["LowRankBackendArray"]
+__all__ = ["Formed", "FormedBackendArray"]
 
 
-class LowRankBackendArray(BackendArray):
-    """A `StoredArray` as xarray indexes it: outer and pointwise indexing, neither forming more than is asked for."""
+class Formed(Protocol):
+    """An array that forms values at indices, such as `low_rank_store.StoredArray`."""
 
-    def __init__(self, stored: StoredArray) -> None:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+
+    def outer(self, indices: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+        """Values at independent indices along each axis."""
+
+    def points(self, indices: Sequence[NDArray[np.int64]]) -> NDArray[Any]:
+        """Values at points: one flat array of indices for each axis."""
+
+
+class FormedBackendArray(BackendArray):
+    """Outer and pointwise indexing, neither forming more than is asked for."""
+
+    def __init__(self, stored: Formed) -> None:
         self.stored = stored
         self.shape = stored.shape
         self.dtype = stored.dtype

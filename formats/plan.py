@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, choose_chunks, choose_shards
+from adiabat.formats.chunks import CHUNK_VALUES, PLAIN_VALUES, check_sizes, choose_chunks, choose_shards
 from adiabat.formats.errors import RequestError
+from adiabat.formats.generated import refuse_generated
 from adiabat.formats.healpix_axes import CELL, check_cells
 from adiabat.formats.policies.rule import Rule
 from adiabat.formats.policy import Bound, bound_of, check_bounds, check_tune, is_target, place_bound
@@ -109,6 +110,7 @@ def make_plan(
     latent: str = "hyperprior",
     rules: Mapping[str, Rule] | None = None,
     child: str = "",
+    allow_generated: bool = False,
 ) -> list[VariablePlan]:
     """Plan every numeric data variable of `dataset`; the rest is small and passes as it is.
 
@@ -128,21 +130,19 @@ def make_plan(
         Of a policy: bounds for variables without one of their own, means, and valid ranges.
     child : str
         The group in which compressed variables are stored; "" for that of the others.
+    allow_generated : bool
+        Whether what a model generated may be stored; it keeps its marks.
 
     Raises
     ------
     RequestError
-        If a bound, a chunk or a static field is asked for that cannot be.
+        If a bound, a chunk or a static field is asked for that cannot be, or a variable was generated.
     """
     chunks, shards, rules = chunks or {}, shards or {}, rules or {}
     check_bounds(dataset, bounds)
     check_tune(tune)
-    for dim, size in (*chunks.items(), *shards.items()):
-        if dim not in dataset.dims:
-            known = ", ".join(str(name) for name in dataset.dims)
-            raise RequestError(f"there is no dimension {dim!r} to chunk; the dimensions: {known}")
-        if size < 1:
-            raise RequestError(f"a chunk of {dim} must hold at least 1, not {size}")
+    check_sizes(dataset, chunks, shards)
+    refuse_generated(dataset.data_vars.values(), allowed=allow_generated)
     asked = {name: rule.bound for name, rule in rules.items() if rule.bound is not None} | dict(bounds)
     plan = [
         _plan_variable(array, bounds=asked, default_bound=default_bound, chunks=chunks, tune=tune, latent=latent)

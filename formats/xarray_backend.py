@@ -1,4 +1,4 @@
-"""xarray's engine ``adiabat``: low-rank stores, lazily and from factors, and ordinary stores with their models.
+"""xarray's engine ``adiabat``: low-rank stores and generated views, lazily, and ordinary stores with their models.
 
 Stage: outermost, for readers. xarray finds `AdiabatBackend` through the entry point ``xarray.backends``. Coordinates
 and every variable that is not low-rank are read by xarray's own Zarr engine. Loading this module adds the accessor
@@ -21,7 +21,8 @@ from xarray.core import indexing
 
 from adiabat.formats import factor_accessor  # noqa: F401  # registers .adiabat
 from adiabat.formats.errors import RequestError
-from adiabat.formats.lazy_array import LowRankBackendArray
+from adiabat.formats.generated import RECIPE
+from adiabat.formats.lazy_array import FormedBackendArray
 from adiabat.formats.low_rank_layout import MARKER, SUFFIX, low_rank_names
 from adiabat.formats.low_rank_store import StoredArray
 
@@ -30,6 +31,9 @@ OBSERVED = "_observed"  # after a variable's name: its mask
 
 class AdiabatBackend(BackendEntrypoint):
     """Open stores of adiabat.
+
+    Of a generated view, the variable has the fine grid, and is computed where it is read; what is stored is beside it
+    as ``<name>_coarse``.
 
     ``xr.open_dataset(path)`` takes this engine by itself for names that end in ``.cp.zarr``; for others say
     ``engine="adiabat"``. Options beside xarray's own:
@@ -87,6 +91,9 @@ class AdiabatBackend(BackendEntrypoint):
                 consolidated=_is_consolidated(place, root), **options,
             )  # fmt: skip
         _prefer_shards(dataset)
+        if any(RECIPE in variable.attrs for variable in dataset.variables.values()):
+            decoded = dataset if mask_and_scale is True else _decoded(place, group)
+            dataset = _generated(dataset, decoded).drop_vars(dropped, errors="ignore")
         found = {name: _variables(root, name, view) for name in names if name not in dropped}
         dataset.attrs.pop(MARKER, None)
         opened = {key: each for pair in found.values() for key, each in pair.items() if key not in dropped}
@@ -115,6 +122,23 @@ class AdiabatBackend(BackendEntrypoint):
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
 
 
+def _generated(dataset: xr.Dataset, decoded: xr.Dataset) -> xr.Dataset:
+    """The dataset with its generated views, which are of decoded values, whatever was asked for."""
+    from adiabat.formats.generated import recipes_of
+    from adiabat.formats.generated_view import with_generated
+
+    recipes = recipes_of(dataset.variables)
+    return with_generated(dataset, {name: decoded[name].variable for name in recipes}, recipes)
+
+
+def _decoded(place: Any, group: str | None) -> xr.Dataset:
+    """Fields without what fills holes and packs them."""
+    with quiet():
+        return xr.open_dataset(
+            place, engine="zarr", chunks=None, cache=False, group=group, decode_times=False, consolidated=False
+        )
+
+
 def _variables(root: zarr.Group, name: str, view: str | None) -> dict[str, xr.Variable]:
     """A variable and its mask."""
     group = root[name]
@@ -130,7 +154,7 @@ def _variables(root: zarr.Group, name: str, view: str | None) -> dict[str, xr.Va
 
 
 def _variable(stored: StoredArray, attributes: Mapping[str, Any]) -> xr.Variable:
-    lazy = indexing.LazilyIndexedArray(LowRankBackendArray(stored))
+    lazy = indexing.LazilyIndexedArray(FormedBackendArray(stored))
     chunks = dict(zip(stored.dims, stored.chunks, strict=True))
     return xr.Variable(stored.dims, lazy, attributes, {"preferred_chunks": chunks}, fastpath=True)
 
