@@ -107,10 +107,7 @@ def train_vq(
 ) -> None:
     """Train the codebooks, networks and tables of VQ; a run that was stopped goes on."""
     train = _training("vq_train")
-    try:
-        config = _training("latent_config").LatentConfig(kind=kind, seed=seed, threads=threads, device=device)
-    except ValueError as error:
-        raise RequestError(str(error)) from error
+    config = _checked(_training("latent_config").LatentConfig, kind=kind, seed=seed, threads=threads, device=device)
 
     def run(target: Path, data: list[Path], config: Any, **options: Any) -> str:
         return str(train.train_vq(data, target, config, **options))
@@ -161,10 +158,7 @@ def train_downscale(
 ) -> None:
     """Train the networks of the generated view (`adiabat generate`); a run that was stopped goes on."""
     train, models = _training("downscale"), _training("downscale_config")
-    try:
-        config = models.DownscaleConfig(encoder=encoder, seed=seed, threads=threads, device=device)
-    except ValueError as error:
-        raise RequestError(str(error)) from error
+    config = _checked(models.DownscaleConfig, encoder=encoder, seed=seed, threads=threads, device=device)
 
     def run(target: Path, data: list[Path], config: Any, **options: Any) -> str:
         return str(train.train_downscale(data, target, config, record=record or (), force=force, **options))
@@ -182,8 +176,13 @@ def _training(name: str) -> Any:
 
 def _recipe(recipe: Any, steps: int | None) -> Any:
     """The shipped recipe, or a shorter or longer one."""
+    return recipe if steps is None else _checked(replace, recipe, steps=steps)
+
+
+def _checked(make: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Make a recipe; RequestError where it makes no sense."""
     try:
-        return recipe if steps is None else replace(recipe, steps=steps)
+        return make(*arguments, **options)
     except ValueError as error:
         raise RequestError(str(error)) from error
 

@@ -145,12 +145,10 @@ class DownscaleTrainer(LatentTrainer):
         """As `LatentTrainer`, with the averaged weights."""
         return {**super().state(), "averaged": self.averaged.state_dict()}
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        super().resume()
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=True, map_location=self.config.device)
-            self.averaged.load_state_dict(state["averaged"])
+    def restore(self, state: dict[str, Any]) -> None:
+        """As `LatentTrainer`, with the averaged weights."""
+        super().restore(state)
+        self.averaged.load_state_dict(state["averaged"])
 
 
 def _likelihood(mean: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:

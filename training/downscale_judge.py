@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adiabat.formats.autocorrelation import score_walk
-from adiabat.formats.block_means import approach, block_means, project
+from adiabat.formats.block_means import approach, block_means, interpolate, project
 from adiabat.formats.conditions import Conditions, conditions, roughness
 from adiabat.formats.sampler import sample
 from adiabat.formats.texture_scores import score_texture
@@ -67,8 +67,7 @@ def bicubic(fields: Sequence[Fields], factor: int) -> dict[str, float]:
     rows = []
     for truth in _truths(fields, factor):
         coarse = block_means(truth, factor)
-        base = conditions(coarse, factor=factor, scale=roughness(coarse)).base
-        rows.append(_scores(truth, _onto(base, coarse, factor), None))
+        rows.append(_scores(truth, _onto(interpolate(coarse, factor), coarse, factor), None))
     return _summary(rows)
 
 

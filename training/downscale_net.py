@@ -142,7 +142,25 @@ def angles(t: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cos(phi), torch.sin(phi)
 
 
-class Downscaler(nn.Module):
+class Conditioned(nn.Module):
+    """What stage 2 and its baseline have in common: the transfer encoder, and how m and log s are told apart."""
+
+    encoder: TransferEncoder
+
+    def features(self, coarse_inputs: Tensor) -> Tensor:
+        """(b, COARSE_INPUTS, h, w) -> (b, features, h, w)."""
+        none = torch.zeros_like(coarse_inputs[:, :HOLES])
+        out: Tensor = self.encoder(torch.cat([coarse_inputs, none], 1))
+        return out
+
+    @staticmethod
+    def spread(out: Tensor) -> Tensor:
+        """M, and log s within its limits: (b, 2, H, W)."""
+        m, spread = out.chunk(2, 1)
+        return torch.cat([m, spread.clamp(*SPREAD)], 1)
+
+
+class Downscaler(Conditioned):
     """Stage 2: the mean of what the coarse field leaves open, its spread, and the denoiser of the rest.
 
     All in units of the local scale: fine = base + sigma (m + s d).
@@ -155,16 +173,9 @@ class Downscaler(nn.Module):
         self.embed = nn.Sequential(nn.Linear(TIME, TIME), nn.SiLU(), nn.Linear(TIME, TIME), nn.SiLU())
         self.denoiser = UNet(FINE_INPUTS + 3, 1, config.denoiser, config.features, timed=True)
 
-    def features(self, coarse_inputs: Tensor) -> Tensor:
-        """(b, COARSE_INPUTS, h, w) -> (b, features, h, w)."""
-        none = torch.zeros_like(coarse_inputs[:, :HOLES])
-        out: Tensor = self.encoder(torch.cat([coarse_inputs, none], 1))
-        return out
-
     def mean(self, features: Tensor, fine_inputs: Tensor) -> Tensor:
         """M and log s: (b, 2, H, W)."""
-        m, spread = self.mean_net(fine_inputs, features).chunk(2, 1)
-        return torch.cat([m, spread.clamp(*SPREAD)], 1)
+        return self.spread(self.mean_net(fine_inputs, features))
 
     def velocity(self, x: Tensor, t: Tensor, features: Tensor, fine_inputs: Tensor, mean: Tensor) -> Tensor:
         """V = alpha eps - sigma d at x = alpha d + sigma eps: (b, 1, H, W)."""
@@ -175,7 +186,7 @@ class Downscaler(nn.Module):
         return out
 
 
-class VAE(nn.Module):
+class VAE(Conditioned):
     """The baseline: a conditional VAE of the residual, whose latent is at 1/8 of the fine resolution."""
 
     def __init__(self, config: DownscaleConfig) -> None:
@@ -188,12 +199,6 @@ class VAE(nn.Module):
         )  # fmt: skip
         self.decoder = UNet(FINE_INPUTS, 2, config.denoiser, config.features + Z)
 
-    def features(self, coarse_inputs: Tensor) -> Tensor:
-        """As `Downscaler.features`."""
-        none = torch.zeros_like(coarse_inputs[:, :HOLES])
-        out: Tensor = self.encoder(torch.cat([coarse_inputs, none], 1))
-        return out
-
     def latent(self, residual: Tensor, fine_inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of z: (b, Z, H/8, W/8)."""
         mu, logvar = self.posterior(torch.cat([residual, fine_inputs], 1)).chunk(2, 1)
@@ -203,5 +208,4 @@ class VAE(nn.Module):
         """M and log s of the residual: (b, 2, H, W)."""
         size = [side // 4 for side in fine_inputs.shape[2:]]
         told = torch.cat([F.interpolate(features, size=size), F.interpolate(z, size=size)], 1)
-        m, spread = self.decoder(fine_inputs, told).chunk(2, 1)
-        return torch.cat([m, spread.clamp(*SPREAD)], 1)
+        return self.spread(self.decoder(fine_inputs, told))

@@ -224,6 +224,10 @@ class LatentTrainer:
         state = torch.load(self.checkpoint, weights_only=True, map_location=self.config.device)
         if state["config"] != self.recipe:
             raise ValueError(f"{self.checkpoint} is of another configuration: remove it, or choose another target")
+        self.restore(state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave."""
         self.step, self.seconds, self.log, self.used = state["step"], state["seconds"], state["log"], state["used"]
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
