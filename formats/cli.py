@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from adiabat.codec.errors import AdiabatError
-from adiabat.formats import cli_compress, cli_export, cli_generate, cli_models, cli_report
+from adiabat.formats import cli_compress, cli_export, cli_generate, cli_models, cli_tables
 from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
@@ -61,7 +61,7 @@ def demo(
 
     out.print("a simulated field, 8 x 361 x 720 float32, bound 0.1 K; read back by a process that imports only xarray")
     result = run_demo(store, overwrite=overwrite or store == DEMO_STORE)
-    cli_report.print_demo(out, result, store)
+    cli_tables.print_demo(out, result, store)
     picture = store.with_suffix(".png")
     try:
         draw(result, picture)
@@ -170,7 +170,7 @@ def _check_values(sources: list[str], store: Path, group: str | None) -> list[st
         err.print(f"note: {note}")
     with progress_bar(err, "comparing", count_values(source)) as advance:
         checks = compare(source, store, progress=advance)
-    cli_report.print_checks(out, checks)
+    cli_tables.print_checks(out, checks)
     return [f"{check.name}: {check.problem}" for check in checks if check.problem]
 
 
@@ -181,8 +181,8 @@ def inspect(store: Store) -> None:
 
     rows = take_inventory(store)
     cli_generate.print_generated(out, store)
-    cli_report.print_low_rank(out, store)
-    cli_report.print_inventory(out, rows)
+    cli_tables.print_low_rank(out, store)
+    cli_tables.print_inventory(out, rows)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adiabat.formats import cli_report
+from adiabat.formats import cli_tables
 from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
@@ -206,7 +206,7 @@ def _archive(source: Source, groups: Groups, target: Path, default_bound: Any, r
     from adiabat.formats.plan_groups import whole_plan
 
     plan = whole_plan(groups)
-    cli_report.print_plan(err, plan, default_bound)
+    cli_tables.print_plan(err, plan, default_bound)
     write = append_times if append else archive
     try:
         with progress_bar(err, "writing", sum(variable.values for variable in plan)) as advance:
@@ -214,7 +214,7 @@ def _archive(source: Source, groups: Groups, target: Path, default_bound: Any, r
     except (StoppedError, BlockError, OSError) as error:
         raise _with_advice(error, target) from error
     if whole:
-        cli_report.print_written(out, plan, target)
+        cli_tables.print_written(out, plan, target)
     else:
         out.print(f"this share is done; others are not: adiabat status {target}")
 
@@ -259,7 +259,7 @@ def _compress_low_rank(groups: Groups, target: Path, default_bound: Any, *, over
         raise RequestError("--codec low-rank is for sources without groups")
     check_target(target, overwrite=overwrite)
     dataset, plan = groups["/"]
-    cli_report.print_plan(err, plan, default_bound)
+    cli_tables.print_plan(err, plan, default_bound)
     with progress_bar(err, "fitting", None) as advance:
         chosen = choose_low_rank(dataset, plan, note=err.print, tick=lambda *_: advance("factors", 1))
     names = {each.name for each in chosen}
@@ -270,7 +270,7 @@ def _compress_low_rank(groups: Groups, target: Path, default_bound: Any, *, over
             write_dataset(dataset.drop_vars(names), rest, chosen, target, **options)
         else:
             write(dataset, plan, target, **options)
-    cli_report.print_written(out, rest, target)
+    cli_tables.print_written(out, rest, target)
 
 
 def status(target: Store) -> None:
@@ -278,7 +278,7 @@ def status(target: Store) -> None:
     from adiabat.formats.status import take_status
 
     seen = take_status(target)
-    cli_report.print_status(out, seen, target)
+    cli_tables.print_status(out, seen, target)
     if seen.stands and seen.damaged:
         raise typer.Exit(1)
 
