@@ -17,13 +17,13 @@ from adiabat.codec.errors import ModelMismatchError
 from adiabat.codec.float_graph import refuse_references, runner, session
 from adiabat.codec.package import BROKEN, Package, Shelf, broken, expect, unpack
 
-__all__ = ["DEFAULT", "DownscalerModel", "find_downscaler", "load"]
+__all__ = ["DEFAULT", "DownscalerModel", "check_graphs", "find_downscaler", "load"]
 
 KIND = "downscaler"
-FORMAT = 1
+FORMAT = 2
 DEFAULT = "downscaler"  # the shipped package
 GRAPHS = ("features", "mean", "velocity")
-COARSE_INPUTS, FINE_INPUTS = 3, 2
+COARSE_INPUTS, FINE_INPUTS = 3, 5
 
 Floats = NDArray[np.float32]
 
@@ -60,11 +60,11 @@ class DownscalerModel:
             raise ValueError(f"expected factors, a multiple and a width above zero, got {self}")
 
     def features(self, coarse_inputs: Floats) -> Floats:
-        """What the transfer encoder sees: (b, 3, h, w) -> (b, width, h, w)."""
+        """What the transfer encoder sees: (b, COARSE_INPUTS, h, w) -> (b, width, h, w)."""
         return self._run("features", coarse_inputs)
 
     def mean(self, features: Floats, fine_inputs: Floats) -> Floats:
-        """M and log s, in local scales: features and (b, 2, H, W) -> (b, 2, H, W)."""
+        """M and log s, in local scales: features and (b, FINE_INPUTS, H, W) -> (b, 2, H, W)."""
         return self._run("mean", features, fine_inputs)
 
     def velocity(self, x: Floats, t: Floats, features: Floats, fine_inputs: Floats, mean: Floats) -> Floats:
@@ -81,11 +81,9 @@ def load(data: bytes, *, threads: int = 1) -> DownscalerModel:
     Raises
     ------
     ModelMismatchError
-        If it is no package of this kind and format, or its graphs do not fit.
+        If it is no package of this kind and format. Whether its graphs fit, `check_graphs` finds.
     """
-    model = _from_package(unpack(data), threads)
-    check_graphs(model)
-    return model
+    return _from_package(unpack(data), threads)
 
 
 def _from_package(package: Package, threads: int = 1) -> DownscalerModel:

@@ -2,7 +2,7 @@
 
 A package holds `manifest.json`, ONNX graphs, integers as `.npy` and frequency tables (spec/model.md); its name in a
 stream is the SHA-256 of the file, or the first bytes of it. Packages are looked for, in this order, in the folders of
-ADIABAT_MODELS, in the wheel (`models`), in the user's cache, where `add` puts them, and among those lent (`lending`).
+ADIABAT_MODELS, in the wheel (`models`), in the user's cache, where `adding` puts them, among those lent (`lending`).
 """
 
 from __future__ import annotations
@@ -120,17 +120,47 @@ def broken(error: Exception) -> ModelMismatchError:
     return ModelMismatchError(f"not a model package: {problem}")
 
 
-def check(data: bytes) -> Package:
-    """Unpack a package and have the codec that it is for read all of it."""
+def check(data: bytes, *, run: bool = False) -> Package:
+    """Unpack a package and have the codec that it is for read all of it.
+
+    Parameters
+    ----------
+    data : bytes
+    run : bool
+        Whether its float graphs, where it has any, are also run once: needs onnxruntime, and takes a second or so.
+
+    Raises
+    ------
+    ModelMismatchError
+        If it is none, or breaks a rule of its kind.
+    ImportError
+        If graphs are to be run and onnxruntime is not installed.
+    """
     package = unpack(data)
     if package.kind not in KINDS:
         raise ModelMismatchError(f"expected a model package of a kind of {list(KINDS)}, got {package.kind!r}")
-    import_module(KINDS[package.kind]).load(data)
+    codec = import_module(KINDS[package.kind])
+    model = codec.load(data)
+    if run and hasattr(codec, "check_graphs"):  # networks of integers are proved instead
+        _try_graphs(package.kind, codec.check_graphs, model)
     return package
 
 
+def _try_graphs(kind: str, check_graphs: Callable[[Any], None], model: object) -> None:
+    """Run the float graphs of a model once."""
+    try:
+        check_graphs(model)
+    except ImportError as error:
+        problem = f"a model of kind {kind} is tried before it is added, and runs in onnxruntime"
+        raise ImportError(f"{problem}: pip install 'adiabat[cpu]'") from error
+    except ModelMismatchError:
+        raise
+    except Exception as error:  # onnxruntime's own errors have no common base but this
+        raise ModelMismatchError(f"the model's graphs do not run: {str(error).partition(chr(10))[0]}") from error
+
+
 def cache_folder() -> Path:
-    """Where `add` keeps packages: ADIABAT_CACHE, or adiabat/models in the user's cache folder."""
+    """Where `adding` keeps packages: ADIABAT_CACHE, or adiabat/models in the user's cache folder."""
     explicit = os.environ.get("ADIABAT_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return Path(explicit) if explicit else home / "adiabat" / "models"
@@ -244,23 +274,6 @@ def find(wanted: str) -> bytes:
     )
 
 
-def add(source: str | os.PathLike[str]) -> Path:
-    """Copy a package, or a static field, into the cache folder, after checking it; its file name there is its hash.
-
-    Raises
-    ------
-    ModelMismatchError
-        If the file is neither.
-    """
-    from adiabat.codec import statics
-
-    path = Path(source)
-    data = path.read_bytes()
-    if path.suffix == statics.SUFFIX:
-        return cache_folder() / f"{statics.add_static(data)}{statics.SUFFIX}"
-    return keep(f"{check(data).sha256}{SUFFIX}", data)
-
-
 def keep(name: str, data: bytes) -> Path:
     """Write a file of the cache folder, whole or not at all."""
     target = cache_folder() / name
@@ -269,31 +282,3 @@ def keep(name: str, data: bytes) -> Path:
     partial.write_bytes(data)
     partial.replace(target)
     return target
-
-
-def add_store(store: str | os.PathLike[str]) -> list[Path]:
-    """Add everything that a store keeps for its readers, in its folders `.adiabat` and `.adiabat/models`.
-
-    Raises
-    ------
-    ModelNotFoundError
-        If it keeps nothing.
-    ModelMismatchError
-        If a file there is not what its name says.
-    """
-    from adiabat.codec import statics
-
-    folder, added = Path(store) / STORE_FOLDER, []
-    limits = {SUFFIX: SIZE_LIMIT, statics.SUFFIX: statics.SIZE_LIMIT}
-    for path in sorted([*folder.glob("*.*"), *(Path(store) / STORE_MODELS).glob("*.*")]):
-        if path.suffix in limits:
-            size = path.stat().st_size
-            if size > limits[path.suffix]:
-                raise ModelMismatchError(f"expected {path} to hold at most {limits[path.suffix]} bytes, got {size}")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if path.stem != digest:
-                raise ModelMismatchError(f"expected {path} to hold what its name says, got SHA-256 {digest}")
-            added.append(add(path))
-    if not added:
-        raise ModelNotFoundError(f"expected models or static fields in {folder}, got none: nothing to add")
-    return added

@@ -35,6 +35,10 @@ def generate(
     persistence: Annotated[
         str, typer.Option(metavar="0|N|frozen", help="Along the first axis: frames over which noise is correlated.")
     ] = "0",
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FINE", help="Some fine fields of VAR, of any time: samples get as rough as these."),
+    ] = None,
     view: Annotated[
         bool, typer.Option("--view", help="Store COARSE and the recipe alone; values are generated when read.")
     ] = False,
@@ -50,7 +54,7 @@ def generate(
     """
     from adiabat.codec import downscaler_model
     from adiabat.formats.cli_compress import command
-    from adiabat.formats.generated_source import make_recipe, open_coarse
+    from adiabat.formats.generated_source import make_recipe, open_coarse, open_like
     from adiabat.formats.generated_write import write_view
     from adiabat.formats.workspace import check_target
 
@@ -61,8 +65,9 @@ def generate(
     coarse = open_coarse(source, variable, group)
     network = downscaler_model.find_downscaler(model)
     asked = {"kind": kind, "seed": seed, "samples": samples, "steps": steps, "persistence": _persistence(persistence)}
+    fine = None if like is None else open_like(like, coarse.name)
     with progress_bar(err, "reading", coarse.array.size) as advance:
-        recipe = make_recipe(coarse, network, factor, asked, progress=advance)
+        recipe = make_recipe(coarse, network, factor, asked, like=fine, progress=advance)
     if view:
         write_view(coarse, recipe, target, overwrite=overwrite, command=command())
     else:

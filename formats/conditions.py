@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from adiabat.formats.block_means import interpolate, repeat
 
-__all__ = ["Conditions", "conditions", "roughness"]
+__all__ = ["Conditions", "Grain", "conditions", "roughness"]
 
 FLAT = 0.02  # of the roughness: the least local scale
 NEAR, WIDE = 3, 5  # coarse cells: windows of the local scale, and of the local mean
+MIDDLE, WIDTH, GRAINS = -2.5, 1.5, 3.0  # of grains: the input is 0 at the middle, and limited
 LIMIT = 8.0  # of an input
+
+Grain = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ def roughness(coarse: NDArray[Any]) -> float:
     return found if found > 0 else 1.0
 
 
-def conditions(coarse: NDArray[Any], *, factor: int, scale: float | NDArray[np.float64]) -> Conditions:
+def conditions(
+    coarse: NDArray[Any],
+    *,
+    factor: int,
+    scale: float | NDArray[np.float64],
+    grain: NDArray[np.float64] | Grain | None = None,
+) -> Conditions:
     """Make coarse fields ready.
 
     Parameters
@@ -68,6 +77,8 @@ def conditions(coarse: NDArray[Any], *, factor: int, scale: float | NDArray[np.f
         Fine cells along a side of a coarse one.
     scale : float, or NDArray of a shape that goes with `coarse`
         The `roughness` of the variable that they are of.
+    grain : tuple of two float, or NDArray (..., 2), optional
+        As `grain.grain` gives it, NaN or None where nobody knows.
     """
     coarse = coarse.astype(np.float64, copy=False)
     squares = np.zeros_like(coarse)
@@ -79,14 +90,23 @@ def conditions(coarse: NDArray[Any], *, factor: int, scale: float | NDArray[np.f
     detail, level = _limited((coarse - mean) / local), np.log(local / scale) / 2
     sigma = np.exp(_linear(np.log(local), factor))
     base = interpolate(coarse, factor)
-    fine_detail = _limited((base - _linear(mean, factor)) / sigma)
     size = np.full_like(coarse, np.log2(factor) / 3)
+    fine_detail = _limited((base - _linear(mean, factor)) / sigma)
+    steps_apart = _limited((base - repeat(coarse, factor)) / sigma)
     return Conditions(
         base,
         sigma,
         np.stack([detail, level, size], axis=-3).astype(np.float32),
-        np.stack([fine_detail, _limited((base - repeat(coarse, factor)) / sigma)], axis=-3).astype(np.float32),
+        np.stack([fine_detail, steps_apart, *_planes(grain, base.shape)], axis=-3).astype(np.float32),
     )
+
+
+def _planes(grain: NDArray[np.float64] | Grain | None, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Grain as constant inputs; zeros where nobody knows it, and whether somebody does."""
+    told = np.full(2, np.nan) if grain is None else np.asarray(grain, np.float64)
+    known = np.isfinite(told).all(axis=-1)
+    wide, top = np.moveaxis(np.where(known[..., None], np.clip((told - MIDDLE) / WIDTH, -GRAINS, GRAINS), 0.0), -1, 0)
+    return [np.broadcast_to(plane[..., None, None], shape) for plane in (wide, top, known)]
 
 
 def _window_mean(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 Stage: block_means, conditions, noise_field -> sampler -> stitching -> **downscaling** -> generated, generated_view.
 
     coarse --conditions--> base, sigma, inputs --networks--> m, s
-    noise  --sampler-----> d            base + sigma (m + s d) --approach, project--> fine
+    noise  --sampler-----> d     base + sigma m + gains(sigma s d) --approach, project--> fine
 
 A field is laid out in fixed tiles, each sampled with a halo; a region is blended from those that have a share of it,
 so that it equals the same part of the whole.
@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.formats.block_means import approach, project, repeat
+from adiabat.formats.conditions import Grain
 from adiabat.formats.noise_field import noise
+from adiabat.formats.octave_gains import Gains, shaped
 from adiabat.formats.sampler import sample
 from adiabat.formats.stitching import Tile, fuse, tiles
 from adiabat.formats.tile_inputs import Networks, Prepared, prepare
@@ -53,6 +55,10 @@ class Settings:
     non_negative : bool
     persistence : int, optional
         Of the noise, see `noise_field.noise`.
+    grain : tuple of two float, optional
+        Of the variable on its fine grid, see `grain.grain`; None where nobody knows.
+    gains : tuple of two float, optional
+        Of what samples add to the mean, see `octave_gains`.
     """
 
     factor: int
@@ -62,6 +68,8 @@ class Settings:
     wrap: bool = False
     non_negative: bool = False
     persistence: int | None = 0
+    grain: Grain | None = None
+    gains: Gains | None = None
 
     def __post_init__(self) -> None:
         if self.factor < 2 or self.steps < 1:
@@ -218,12 +226,13 @@ class Downscaling:
         inner = tuple(slice(part.start - part.first, part.stop - part.first) for part in (down, across))
         if ready is None:
             return np.zeros((down.stop - down.start, across.stop - across.start))
-        rest = ready.mean[0, 0] if draw is None else self._draw(ready, draw)
-        fine = np.asarray(ready.base + ready.sigma * rest)
+        fine = np.asarray(ready.base + ready.sigma * ready.mean[0, 0])
+        if draw is not None:
+            fine = fine + shaped(ready.sigma * self._draw(ready, draw), self.settings.gains)
         return approach(fine, ready.coarse, self.settings.factor)[inner]  # projected alone, blocks would show
 
     def _draw(self, ready: Prepared, draw: Draw) -> Floats:
-        """M + s d of one tile with its halo."""
+        """S d of one tile with its halo."""
         settings = self.settings
         drawn = noise(
             settings.seed,
@@ -236,7 +245,7 @@ class Downscaling:
             stack=draw.stack,
         )
         d = self._solve(ready, drawn.astype(np.float32)[None, None])
-        return np.asarray(ready.mean[0, 0] + np.exp(ready.mean[0, 1]) * d)
+        return np.asarray(np.exp(ready.mean[0, 1]) * d)
 
     def _solve(self, ready: Prepared, drawn: Floats) -> Floats:
         """Turn noise to a sample of d: (1, 1, H, W) -> (H, W)."""
@@ -266,6 +275,7 @@ class Downscaling:
             model=self.model,
             factor=settings.factor,
             scale=settings.scale,
+            grain=settings.grain,
             wrap=settings.wrap,
         )
 

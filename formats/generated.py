@@ -25,7 +25,7 @@ __all__ += ["refuse_generated", "stored_name"]
 RECIPE = "adiabat_generated_recipe"  # attribute of a stored array that a view is opened beside
 MARK = "adiabat_generated"  # attribute of every generated variable: 1
 NO_BOUND = "no bound"
-VERSION = 1
+VERSION = 2
 KINDS = ("samples", "mean", "texture")
 FROZEN = "frozen"  # persistence of noise that is the same in all frames
 SAMPLE = "sample"  # the dimension of the members of an ensemble
@@ -64,6 +64,10 @@ class Recipe:
         Whether values below zero are none.
     persistence : int or "frozen"
         Frames over which noise is correlated; 0: not at all; "frozen": it is the same in all of them.
+    grain : tuple of two float, optional
+        Of the variable on its fine grid, see `grain.grain`; None where nobody knows.
+    gains : tuple of two float, optional
+        Of what samples add to the mean, see `octave_gains`; with "samples" alone.
     bound : float or None
         Of the stored array, in its units; with "texture" alone.
 
@@ -90,6 +94,8 @@ class Recipe:
     wrap: bool = False
     non_negative: bool = False
     persistence: int | str = 0
+    grain: tuple[float, float] | None = None
+    gains: tuple[float, float] | None = None
     bound: float | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +112,11 @@ class Recipe:
         _expect(self.kind == "samples" or self.samples == 1, "samples", f"1 with {self.kind}", self.samples)
         some = isinstance(self.persistence, int) and not isinstance(self.persistence, bool) and self.persistence >= 0
         _expect(some or self.persistence == FROZEN, "persistence", "frames, 0 or more, or 'frozen'", self.persistence)
+        known = self.grain is None or (len(self.grain) == 2 and all(map(math.isfinite, self.grain)))
+        _expect(known, "grain", "two finite numbers, or none", self.grain)
+        right = self.gains is None or (len(self.gains) == 2 and all(0 < gain < math.inf for gain in self.gains))
+        _expect(right, "gains", "two finite numbers above 0, or none", self.gains)
+        _expect(self.gains is None or self.kind == "samples", "gains", f"none with {self.kind}", self.gains)
         bounded = self.bound is not None and 0 < self.bound < math.inf
         if self.kind == "texture":
             _expect(bounded, "bound", "a finite number above 0 with texture", self.bound)
@@ -135,7 +146,7 @@ class Recipe:
         Raises
         ------
         UnsupportedVersionError
-            If it is of a later version.
+            If it is of another version.
         CorruptStreamError
             If it is no recipe.
         """
@@ -145,10 +156,12 @@ class Recipe:
             if version == VERSION:
                 unknown = sorted(set(note) - {field.name for field in fields(cls)})
                 _expect(not unknown, "keys", "known ones", unknown)
-                return cls(**{**note, "shape": tuple(note["shape"])})
+                pairs = {name: tuple(note[name]) for name in ("shape", "grain", "gains") if note[name] is not None}
+                return cls(**note | pairs)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptStreamError(f"the attribute {RECIPE} is no recipe: {error}") from None
-        raise UnsupportedVersionError(f"expected a recipe of version {VERSION}, got {version!r}: upgrade adiabat")
+        what = "generate it anew" if version == 1 else "upgrade adiabat"
+        raise UnsupportedVersionError(f"expected a recipe of version {VERSION}, got {version!r}: {what}")
 
 
 def _expect(right: object, name: str, expected: str, got: object) -> None:

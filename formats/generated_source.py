@@ -17,9 +17,11 @@ import xarray as xr
 
 from adiabat.formats.block_means import block_means
 from adiabat.formats.conditions import roughness
+from adiabat.formats.downscaling import Settings
 from adiabat.formats.errors import RequestError
 from adiabat.formats.fine_grid import check_grid, fine_axes, goes_round
 from adiabat.formats.generated import MARK, Recipe
+from adiabat.formats.likeness import gains_of, likeness
 from adiabat.formats.metadata import CHILD
 from adiabat.formats.reading import stored_blocks
 from adiabat.formats.sources import open_source
@@ -28,7 +30,7 @@ from adiabat.formats.sources.cf import is_zarr
 if TYPE_CHECKING:
     from adiabat.codec.downscaler_model import DownscalerModel
 
-__all__ = ["Coarse", "make_recipe", "open_coarse"]
+__all__ = ["Coarse", "make_recipe", "open_coarse", "open_like"]
 
 Progress = Callable[[str, int], None]
 """Called with a variable's name and how many more of its values are read; may raise to stop."""
@@ -115,12 +117,19 @@ def open_coarse(source: str | Path, variable: str | None = None, group: str | No
     return Coarse(dataset.drop_vars(set(dataset.variables) - kept), name, source, group or "")
 
 
+def open_like(source: str | Path, name: str) -> xr.DataArray:
+    """Find fine fields of the same name, or the only ones there are; RequestError as `open_coarse`, or without any."""
+    there = open_source(Path(source)).variables
+    return open_coarse(source, name if name in there else None).array
+
+
 def make_recipe(
     coarse: Coarse,
     network: DownscalerModel,
     factor: int | None,
     asked: Mapping[str, Any],
     *,
+    like: xr.DataArray | None = None,
     progress: Progress | None = None,
 ) -> Recipe:
     """Say how fine values are made; reads the whole coarse array once.
@@ -133,6 +142,8 @@ def make_recipe(
         If not given, the smallest that the model knows; with texture the largest, since small blocks hold too much.
     asked : mapping
         ``kind``, ``seed``, ``samples``, ``steps`` and ``persistence`` of the `Recipe`.
+    like : xarray.DataArray, optional
+        Fine fields of the same variable, of other times or places, that tell its grain.
     progress : callable, optional
         See `Progress`.
 
@@ -155,6 +166,12 @@ def make_recipe(
     shape = array.shape[-2], array.shape[-1]
     scale, least = _survey(array, factor if texture else 1, progress or (lambda *_: None))
     found: dict[str, Any] = {"scale": scale, "non_negative": least >= 0, "wrap": goes_round(array), "bound": bound}
+    if like is not None:
+        told = likeness(like, factor)
+        found["grain"] = told.grain
+        if asked["kind"] == "samples":
+            settings = Settings(factor, scale, seed=asked["seed"], steps=asked["steps"], grain=told.grain)
+            found["gains"] = gains_of(array, network, settings, told.spread)
     try:
         return Recipe(model=network.sha256, factor=factor, shape=shape, **found, **asked)
     except ValueError as error:

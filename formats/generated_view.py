@@ -154,6 +154,8 @@ class GeneratedArray:
             wrap=recipe.wrap,
             non_negative=recipe.non_negative,
             persistence=None if recipe.persistence == FROZEN else int(recipe.persistence),
+            grain=recipe.grain,
+            gains=recipe.gains,
         )
         model = find_downscaler(recipe.model)
         if recipe.bound is None:

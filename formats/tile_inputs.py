@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from adiabat.formats.conditions import conditions
+from adiabat.formats.conditions import Grain, conditions
 from adiabat.formats.stitching import Tile
 
 __all__ = ["Networks", "Prepared", "filled", "prepare"]
@@ -62,7 +62,7 @@ class Prepared:
     coarse : NDArray[np.float64], shape (h, w)
         Without holes.
     base, sigma : NDArray[np.float64], shape (H, W)
-    fine_inputs : NDArray[np.float32], shape (2, H, W)
+    fine_inputs : NDArray[np.float32], shape (FINE_INPUTS, H, W)
         As of `Conditions`.
     features : NDArray[np.float32], shape (1, channels, h, w)
     mean : NDArray[np.float32], shape (1, 2, H, W)
@@ -80,7 +80,14 @@ class Prepared:
 
 
 def prepare(
-    coarse: NDArray[np.float64], tile: tuple[Tile, Tile], *, model: Networks, factor: int, scale: float, wrap: bool
+    coarse: NDArray[np.float64],
+    tile: tuple[Tile, Tile],
+    *,
+    model: Networks,
+    factor: int,
+    scale: float,
+    grain: Grain | None,
+    wrap: bool,
 ) -> Prepared | None:
     """Make a tile ready for any number of samples.
 
@@ -94,6 +101,8 @@ def prepare(
     factor : int
     scale : float
         The `roughness` of the variable.
+    grain : tuple of two float, optional
+        Of the variable.
     wrap : bool
         Whether the last column lies beside the first.
 
@@ -108,7 +117,7 @@ def prepare(
     field = filled(coarse[np.ix_(axes[0].cells, axes[1].cells)])
     if field is None:
         return None
-    told = conditions(field, factor=factor, scale=scale)
+    told = conditions(field, factor=factor, scale=scale, grain=grain)
     wide, near, inner = ((rows, columns) for rows, columns in zip(axes[0].pieces, axes[1].pieces, strict=True))
     features = model.features(_cut(told.coarse_inputs, wide)[None])
     mean = model.mean(_cut(features, near, wide), _cut(told.fine_inputs, near, times=factor)[None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adiabat.formats.conditions import conditions, roughness
+from adiabat.formats.conditions import GRAINS, MIDDLE, WIDTH, conditions, roughness
 
 
 def made(shape=(10, 14)):
@@ -15,6 +15,15 @@ def test_roughness():
     assert np.isclose(roughness(np.tile(np.arange(5.0), (2000, 1))), 1, rtol=0.36)  # half of the neighbours are equal
     assert roughness(np.array([[0.0, 3.0], [np.nan, 3.0]])) == np.sqrt(4.5)
     assert roughness(np.zeros((4, 4))) == 1.0
+
+
+def test_what_is_told_of_grain():
+    coarse = np.stack([made(), made()])
+    known, unknown = ((MIDDLE + WIDTH, MIDDLE - 9 * WIDTH), (np.nan, np.nan))
+    found = conditions(coarse, factor=4, scale=1.0, grain=np.array([known, unknown])).fine_inputs
+    assert np.array_equal(np.unique(found[0, 2:].reshape(3, -1), axis=1)[:, 0], np.float32([1, -GRAINS, 1]))
+    assert not found[1, 2:].any()
+    assert np.array_equal(found[1], conditions(coarse[1], factor=4, scale=1.0).fine_inputs)
 
 
 def test_units_do_not_matter():

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="training needs torch")
 
 import torch
 
-from adiabat.codec.downscaler_model import load
+from adiabat.codec.downscaler_model import COARSE_INPUTS, FINE_INPUTS, load
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.training import domain, downscale, downscale_data, downscale_table
 from adiabat.training.data import Fields
@@ -65,6 +65,17 @@ def test_pairs_give_back_the_fine_field(fields):
         assert np.allclose(again.base, found.base, atol=1e-4 * np.ptp(fine))
 
 
+def test_grain_is_told_of_most_crops(fields):
+    stream = downscale_data.pairs(fields[:1], np.random.default_rng(0), batch=4, factors=(4,))
+    planes = np.concatenate([next(stream).conditions.fine_inputs[:, 2:] for _ in range(20)])
+    assert np.all(np.ptp(planes, axis=(2, 3)) == 0)
+    known = planes[:, 2, 0, 0] == 1
+    assert 0.5 < known.mean() < 0.9
+    assert not planes[~known].any()
+    told = np.unique(planes[known][:, :2, 0, 0], axis=0)
+    assert 1 < len(told) <= fields[0].count  # one of each frame
+
+
 def test_records_hide_cells_or_ask_for_the_next(fields):
     stream = downscale_data.records(fields, np.random.default_rng(1), batch=2, factors=(4,))
     kinds = set()
@@ -96,7 +107,11 @@ def test_no_network_looks_at_the_whole_field():
     net = Downscaler(replace(TINY, features=8, denoiser=(8, 8, 8)))
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    coarse, fine, x = torch.randn(1, 3, 48, 8), torch.randn(1, 2, 192, 32), torch.randn(1, 1, 192, 32)
+    coarse, fine, x = (
+        torch.randn(1, COARSE_INPUTS, 48, 8),
+        torch.randn(1, FINE_INPUTS, 192, 32),
+        torch.randn(1, 1, 192, 32),
+    )
     changed = coarse.clone()
     changed[:, :, :2] += 5
     with torch.no_grad():
@@ -177,8 +192,8 @@ def test_graphs_give_what_torch_gives(trained):
     model = load(target.read_bytes())
     rng = np.random.default_rng(0)
     for factor, height, width in ((4, 24, 40), (8, 48, 32)):
-        coarse = rng.standard_normal((2, 3, height // factor, width // factor)).astype(np.float32)
-        fine = rng.standard_normal((2, 2, height, width)).astype(np.float32)
+        coarse = rng.standard_normal((2, COARSE_INPUTS, height // factor, width // factor)).astype(np.float32)
+        fine = rng.standard_normal((2, FINE_INPUTS, height, width)).astype(np.float32)
         x, t = rng.standard_normal((2, 1, height, width)).astype(np.float32), np.array([0.1, 0.9], np.float32)
         features = model.features(coarse)
         mean = model.mean(features, fine)

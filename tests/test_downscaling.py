@@ -234,7 +234,9 @@ def test_threads_and_batches_of_the_shipped_model_agree(shipped):
     one, two = (view.sample(everything(view)) for view in views)
     spread = (one - views[0].mean(everything(views[0]))).std()
     np.testing.assert_allclose(two, one, atol=1e-3 * spread)
-    ready = prepare(coarse, (tiles(64)[0], tiles(80)[0]), model=shipped[0], factor=4, scale=settings.scale, wrap=False)
+    ready = prepare(
+        coarse, (tiles(64)[0], tiles(80)[0]), model=shipped[0], factor=4, scale=settings.scale, grain=None, wrap=False
+    )
     white = np.random.default_rng(0).standard_normal((3, 1, 64, 80)).astype(np.float32)
 
     def solve(x):

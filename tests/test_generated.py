@@ -17,6 +17,7 @@ from adiabat.formats import (
     block_means,
     compress,
     conditions,
+    grain,
     low_rank,
     noise_field,
     perceptual,
@@ -36,6 +37,8 @@ OTHERS = [
     {"kind": "mean", "samples": 1},
     {"persistence": "frozen", "wrap": True},
     {"persistence": 6, "non_negative": True, "seed": 2**63 - 1},
+    {"grain": (-1.25, 0.5)},
+    {"grain": (-1.25, 0.5), "gains": (0.75, 0.5)},
 ]
 BAD = [
     {"model": "ab"},
@@ -57,6 +60,11 @@ BAD = [
     {"persistence": -1},
     {"persistence": "always"},
     {"persistence": True},
+    {"grain": (-1.0,)},
+    {"grain": (-1.0, 0.0, 1.0)},
+    {"gains": (1.0, 0.0)},
+    {"gains": (1.0,)},
+    {"gains": (1.0, 1.0), "kind": "mean", "samples": 1},
     {"bound": 0.1},  # of samples
     {"kind": "texture", "samples": 1},  # without a bound
     {"kind": "texture", "samples": 1, "bound": 0.0},
@@ -88,19 +96,25 @@ def test_schema_and_recipe_have_the_same_keys():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 1}', GOOD.to_json()[:-1], GOOD.to_json().replace("7", "-7")]
+    "text", ["", "[]", "{}", '{"version": 2}', GOOD.to_json()[:-1], GOOD.to_json().replace("7", "-7")]
 )
 def test_broken_recipes_are_refused(text):
     with pytest.raises(CorruptStreamError, match="is no recipe"):
         Recipe.from_json(text)
 
 
-def test_unknown_keys_and_later_versions_are_refused():
+def test_grain_is_finite():
+    with pytest.raises(ValueError, match="grain"):
+        replace(GOOD, grain=(-1.0, float("nan")))
+
+
+def test_unknown_keys_and_other_versions_are_refused():
     note = json.loads(GOOD.to_json())
     with pytest.raises(CorruptStreamError, match="wind"):
         Recipe.from_json(json.dumps(note | {"wind": 1}))
-    with pytest.raises(UnsupportedVersionError, match="version 1, got 2"):
-        Recipe.from_json(json.dumps(note | {"version": 2}))
+    for version, what in ((1, "generate it anew"), (3, "upgrade adiabat")):
+        with pytest.raises(UnsupportedVersionError, match=f"version 2, got {version}: {what}"):
+            Recipe.from_json(json.dumps(note | {"version": version}))
 
 
 def test_shapes_and_promises():
@@ -175,6 +189,9 @@ def test_the_specification_names_the_numbers_of_the_code():
         rf"mean of q over {conditions.NEAR} x {conditions.NEAR} cells": "window of the local scale",
         rf"mean of c over {conditions.WIDE} x {conditions.WIDE} cells": "window of the mean",
         rf"/ local, -{conditions.LIMIT:g}, {conditions.LIMIT:g}\)": "limit",
+        rf"clip\(\(g1 \+ {-conditions.MIDDLE}\) / {conditions.WIDTH}, -{conditions.GRAINS:g}, ": "grain",
+        rf"windows of up to {grain.WINDOW} x {grain.WINDOW} cells": "windows of the grain",
+        rf"/ r \+ {grain.FLOOR:.5f}\)": "least grain",
         rf"t0 = min\({perceptual.LATEST}, .* / \({perceptual.SPREAD} scale\)": "start of texture",
         rf"/ s, -{perceptual.LIMIT:g}, {perceptual.LIMIT:g}\)": "limit of texture",
         rf"x = alpha d0 \+ {perceptual.GAIN} sigma_t noise": "noise of texture",

@@ -91,7 +91,8 @@ class DownscaleTrainer(LatentTrainer):
     def train_step(self, batch: Pairs | Records) -> dict[str, float]:  # type: ignore[override]
         """One step of the optimiser; returns what the log tells of it."""
         self.set_rate()
-        told = self.losses(batch)
+        with torch.autocast(torch.device(self.config.device).type, torch.bfloat16, enabled=self.config.bfloat16):  # type: ignore[attr-defined]
+            told = self.losses(batch)
         self.descend(told["loss"])
         with torch.no_grad():
             keep = min(self.config.average, (self.step + 1) / (self.step + 10))  # type: ignore[attr-defined]

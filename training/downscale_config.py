@@ -32,6 +32,8 @@ class DownscaleConfig:
         Of the optimiser; a batch is so many crops of 64 x 64 cells, or as many cells in smaller ones.
     average : float
         Of the weights over the steps, exponentially.
+    bfloat16 : bool
+        Multiply in bfloat16 where torch's autocast deems it safe; faster on machines that can.
     seed, threads, device, save_every :
         As for the other models.
 
@@ -47,10 +49,11 @@ class DownscaleConfig:
     mean: tuple[int, int, int] = (24, 48, 64)
     denoiser: tuple[int, int, int] = (32, 64, 96)
     factors: tuple[int, ...] = (4, 8)
-    steps: int = 12_000
+    steps: int = 18_000
     batch: int = 12
     rate: float = 1e-3
     average: float = 0.999
+    bfloat16: bool = True
     seed: int = 0
     threads: int = 1
     device: str = "cpu"

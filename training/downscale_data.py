@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.formats.block_means import block_means
-from adiabat.formats.conditions import Conditions, conditions, roughness
+from adiabat.formats.conditions import Conditions, Grain, conditions, roughness
+from adiabat.formats.grain import grain
 from adiabat.training.data import Fields
 
-__all__ = ["CROP", "Pairs", "Records", "last_in_time", "pairs", "records"]
+__all__ = ["CROP", "Pairs", "Records", "grain_of", "last_in_time", "pairs", "records", "scale_of"]
 
 CROP = 64  # fine cells along a side
 MULTIPLE = 8
@@ -25,7 +26,11 @@ REACH = 12.0  # largest residual that is learnt, in local scales
 NEXT = 0.5  # of the batches of stage 1: the next step, where fields follow one another
 HIDDEN = (0.1, 0.5)  # of the cells, in the others
 
+UNKNOWN = 0.3  # of the crops: their grain is not told
+
 Floats = NDArray[np.float32]
+Key = tuple[int, ...]
+Crops = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,10 @@ def pairs(fields: Sequence[Fields], rng: np.random.Generator, *, batch: int, fac
     draw = _Draw(fields, rng)
     while True:
         factor = int(rng.choice(factors))
-        fine, scales = draw.crops(batch, factor)
+        fine, scales, grains = draw.crops(batch, factor)
         coarse = block_means(fine, factor)
-        found = conditions(coarse, factor=factor, scale=scales[:, None, None])
+        grains[rng.random(len(grains)) < UNKNOWN] = np.nan
+        found = conditions(coarse, factor=factor, scale=scales[:, None, None], grain=grains)
         residual = np.clip((fine - found.base) / found.sigma, -REACH, REACH).astype(np.float32)
         yield Pairs(found, residual[:, None])
 
@@ -82,7 +88,7 @@ def records(
     while True:
         factor = int(rng.choice(factors))
         following = draw.series and rng.random() < NEXT
-        fine, scales = draw.crops(batch, factor, frames=2 if following else 1)
+        fine, scales, _ = draw.crops(batch, factor, frames=2 if following else 1)
         coarse = block_means(fine, factor)
         now = coarse[:, 0] if following else coarse
         found = conditions(now, factor=factor, scale=scales[:, None, None])
@@ -94,9 +100,28 @@ def records(
             weight = np.ones_like(wanted)
         else:
             hidden = (rng.random(wanted.shape) < rng.uniform(*HIDDEN)).astype(np.float32)
-            inputs = inputs * np.concatenate([1 - hidden, np.ones_like(hidden), np.ones_like(hidden)], 1)
+            inputs = np.concatenate([inputs[:, :1] * (1 - hidden), inputs[:, 1:]], 1)
             weight = hidden
         yield Records(np.concatenate([inputs, hidden], 1), wanted, weight)
+
+
+def scale_of(fields: Fields, level: int, factor: int, thin: int = 1) -> float:
+    """Roughness of the coarse fields of a level, from a few frames; `thin`: of fine fields that are means already."""
+    return roughness(
+        block_means(
+            _trimmed(fields.values[:: max(1, len(fields.values) // FRAMES), level], factor * thin), factor * thin
+        )
+    )
+
+
+def grain_of(frames: Floats, scale: float, thin: int = 1) -> Grain:
+    """Grain of frames (..., y, x), or of their means; NaN where nothing tells it."""
+    return grain(block_means(_trimmed(frames, thin), thin), scale) or (np.nan, np.nan)
+
+
+def _trimmed(frames: Floats, factor: int) -> Floats:
+    height, width = (side // factor * factor for side in frames.shape[-2:])
+    return frames[..., :height, :width]
 
 
 class _Draw:
@@ -113,11 +138,12 @@ class _Draw:
             grids.setdefault(each.grid, []).append(each)
         self.rng, self.grids = rng, list(grids.values())
         self.odds = np.array([sum(each.weight for each in group) for group in self.grids])
-        self.scales: dict[tuple[int, int], float] = {}
+        self.scales: dict[Key, float] = {}
+        self.grains: dict[Key, Grain] = {}
         self.series = any(len(each.values) > 2 for each in usable)
 
-    def crops(self, batch: int, factor: int, frames: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Crops (b, H, W), or (b, frames, H, W) that follow one another, and the roughness of what they are of."""
+    def crops(self, batch: int, factor: int, frames: int = 1) -> Crops:
+        """Crops (b, H, W), or (b, frames, H, W) that follow one another; roughness and grain of what they are of."""
         odds = self.odds * [frames == 1 or any(len(each.values) > frames for each in group) for group in self.grids]
         group = self.grids[self.rng.choice(len(self.grids), p=odds / odds.sum())]
         group = [each for each in group if len(each.values) > frames or frames == 1]
@@ -125,41 +151,39 @@ class _Draw:
         half = min(group[0].grid) >= 4 * CROP and self.rng.random() < HALVED
         weights = np.array([each.weight for each in group])
         count = max(2, batch * CROP * CROP // (sides[0] * sides[1]))
-        made, scales = [], []
+        made, scales, grains = [], [], []
         for chosen in self.rng.choice(len(group), count, p=weights / weights.sum()):
             fields = group[chosen]
             for _ in range(20):  # missing cells are left to others
-                crop = self._crop(fields.values, sides, 2 if half else 1, frames)
+                time = int(self.rng.integers(len(fields.values) - frames + 1))
+                level = int(self.rng.integers(fields.values.shape[1]))
+                crop = self._crop(fields.values[time : time + frames, level], sides, 2 if half else 1)
                 if np.isfinite(crop).all():
-                    made.append(self._turn(crop))
-                    scales.append(self._scale(fields, factor * (2 if half else 1)))
+                    made.append(self._turn(crop if frames > 1 else crop[0]))
+                    scale, told = self._measure(fields, time, level, factor, 2 if half else 1)
+                    scales.append(scale)
+                    grains.append(told)
                     break
         if not made:
             return self.crops(batch, factor, frames)
         crops = np.stack(made)
         if self.rng.random() < 0.5 and crops.shape[-1] == crops.shape[-2]:
             crops = np.swapaxes(crops, -1, -2)
-        return crops, np.array(scales)
+        return crops, np.array(scales), np.array(grains)
 
-    def _scale(self, fields: Fields, factor: int) -> float:
-        """Roughness of the coarse field, from a few frames."""
-        key = id(fields), factor
+    def _measure(self, fields: Fields, time: int, level: int, factor: int, thin: int) -> tuple[float, Grain]:
+        """Scale of a level, and grain of one of its frames."""
+        key = id(fields), level, factor, thin
         if key not in self.scales:
-            some = fields.values[:: max(1, len(fields.values) // FRAMES), :: max(1, fields.values.shape[1] // FRAMES)]
-            height, width = (side // factor * factor for side in fields.grid)
-            self.scales[key] = roughness(block_means(some[..., :height, :width], factor))
-        return self.scales[key]
+            self.scales[key] = scale_of(fields, level, factor, thin)
+        if (*key, time) not in self.grains:
+            self.grains[*key, time] = grain_of(fields.values[time, level], self.scales[key], thin)
+        return self.scales[key], self.grains[*key, time]
 
-    def _crop(self, values: Floats, sides: list[int], thin: int, frames: int) -> NDArray[np.float64]:
-        time = int(self.rng.integers(len(values) - frames + 1))
-        level = int(self.rng.integers(values.shape[1]))
-        places = [
-            int(self.rng.integers(whole - thin * side + 1)) for whole, side in zip(values.shape[2:], sides, strict=True)
-        ]
-        (y, x), (h, w) = places, (thin * side for side in sides)
-        crop = values[time : time + frames, level, y : y + h, x : x + w].astype(np.float64)
-        crop = block_means(crop, thin) if thin > 1 else crop
-        return crop if frames > 1 else crop[0]
+    def _crop(self, frames: Floats, sides: list[int], thin: int) -> NDArray[np.float64]:
+        h, w = (thin * side for side in sides)
+        y, x = (int(self.rng.integers(whole - side + 1)) for whole, side in zip(frames.shape[1:], (h, w), strict=True))
+        return block_means(frames[:, y : y + h, x : x + w].astype(np.float64), thin)
 
     def _turn(self, crop: NDArray[np.float64]) -> NDArray[np.float64]:
         for axis in (-2, -1):

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from adiabat.formats.autocorrelation import score_walk
 from adiabat.formats.block_means import approach, block_means, interpolate, project
-from adiabat.formats.conditions import Conditions, conditions, roughness
+from adiabat.formats.conditions import Conditions, Grain, conditions, roughness
 from adiabat.formats.sampler import sample
 from adiabat.formats.texture_scores import score_texture
 from adiabat.training.data import Fields
-from adiabat.training.downscale_data import MULTIPLE
+from adiabat.training.downscale_data import MULTIPLE, grain_of, scale_of
 from adiabat.training.downscale_net import VAE, Downscaler, RecordNet, Z
 
 __all__ = ["bicubic", "judge", "walk"]
@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 
 def judge(
-    net: Downscaler | VAE, fields: Sequence[Fields], factor: int, *, seed: int = 0
+    net: Downscaler | VAE, fields: Sequence[Fields], factor: int, *, like: Sequence[Fields] = (), seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Scores by method, over variables: errors in standard deviations of each (means), ratios to the truth (medians).
 
@@ -45,27 +45,32 @@ def judge(
         The first gives "mean", "sample" and "mean of 16", the second the last two.
     fields : sequence of Fields
         That were kept apart; one level of each and one of its frames.
-    factor, seed : int
+    factor : int
+    like : sequence of Fields
+        Earlier ones of the same names, which tell the grain.
+    seed : int
     """
     draw = torch.Generator().manual_seed(seed)
     rows: dict[str, list[dict[str, float]]] = {}
-    for truth in _truths(fields, factor):
+    earlier = {each.name: each for each in like}
+    for name, truth in _truths(fields, factor):
         coarse = block_means(truth, factor)
-        found = conditions(coarse, factor=factor, scale=roughness(coarse))
+        told = _told(earlier[name], factor) if name in earlier else None
+        found = conditions(coarse, factor=factor, scale=roughness(coarse), grain=told)
         mean, members = _vae(net, found, draw) if isinstance(net, VAE) else _ddpm(net, found, draw)
         made = np.stack([_onto(found.base + found.sigma * member, coarse, factor) for member in members])
         methods = {"sample": (made[0], made), f"mean of {MEMBERS}": (made.mean(0), None)}
         if mean is not None:
             methods["mean"] = _onto(found.base + found.sigma * mean, coarse, factor), None
-        for name, (one, several) in methods.items():
-            rows.setdefault(name, []).append(_scores(truth, one, several))
+        for method, (one, several) in methods.items():
+            rows.setdefault(method, []).append(_scores(truth, one, several))
     return {name: _summary(scores) for name, scores in rows.items()}
 
 
 def bicubic(fields: Sequence[Fields], factor: int) -> dict[str, float]:
     """The same scores of interpolation alone."""
     rows = []
-    for truth in _truths(fields, factor):
+    for _, truth in _truths(fields, factor):
         coarse = block_means(truth, factor)
         rows.append(_scores(truth, _onto(interpolate(coarse, factor), coarse, factor), None))
     return _summary(rows)
@@ -92,8 +97,8 @@ def walk(net: RecordNet, series: NDArray[Any], factor: int, *, steps: int = 30) 
     }  # fmt: skip
 
 
-def _truths(fields: Sequence[Fields], factor: int) -> list[NDArray[np.float64]]:
-    """(frames, y, x) of each variable, sides cut to what every network can take."""
+def _truths(fields: Sequence[Fields], factor: int) -> list[tuple[str, NDArray[np.float64]]]:
+    """Name and (frames, y, x) of each variable, sides cut to what every network can take."""
     cut = math.lcm(factor, MULTIPLE)
     made = []
     for each in fields:
@@ -101,8 +106,14 @@ def _truths(fields: Sequence[Fields], factor: int) -> list[NDArray[np.float64]]:
         height, width = (min(LARGEST, side // cut * cut) for side in each.grid)
         truth = frames[:, :height, :width].astype(np.float64)
         if np.isfinite(truth).all() and truth.std() > 0 and min(height, width) >= 2 * cut:
-            made.append(truth)
+            made.append((each.name, truth))
     return made
+
+
+def _told(earlier: Fields, factor: int) -> Grain:
+    """Of the level that is judged."""
+    level = earlier.values.shape[1] // 2
+    return grain_of(earlier.values[:, level], scale_of(earlier, level, factor))
 
 
 def _ddpm(net: Downscaler, found: Conditions, draw: torch.Generator) -> tuple[Floats, Floats]:

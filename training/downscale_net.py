@@ -133,7 +133,7 @@ class UNet(nn.Module):
             h3 = block(h3, time)
         h2 = self.leave[0](self.up[0](torch.cat([F.interpolate(h3, scale_factor=2.0), h2], 1)), time)
         h1 = self.leave[1](self.up[1](torch.cat([F.interpolate(h2, scale_factor=2.0), h1], 1)), time)
-        return F.pixel_shuffle(self.out(h1), 2)
+        return F.pixel_shuffle(self.out(h1), 2).float()
 
 
 def angles(t: Tensor) -> tuple[Tensor, Tensor]:

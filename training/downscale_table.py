@@ -77,8 +77,12 @@ def run_row(variant: Variant, seed: int, material: Material, work: Path, minutes
     return {
         "name": variant.name, "seed": seed, "weights": count_weights(trainer.model), "steps": trainer.step,
         "minutes": round(trainer.seconds / 60, 1),
-        "scores": {str(factor): judge(trainer.averaged, material.tests, factor) for factor in config.factors},  # type: ignore[arg-type]
+        "scores": {str(factor): _scores(trainer.averaged, material, factor) for factor in config.factors},
     }  # fmt: skip
+
+
+def _scores(net: Any, material: Material, factor: int) -> dict[str, dict[str, float]]:
+    return judge(net, material.tests, factor, like=material.fields["own"])
 
 
 def stage1(name: str, seed: int, material: Material, work: Path, minutes: float, say: Say) -> RecordNet:

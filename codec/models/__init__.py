@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.adding import add, add_store
 from adiabat.codec.entropy import Tables
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
@@ -27,8 +28,6 @@ from adiabat.codec.package import (
     STORE_MODELS,
     SUFFIX,
     Package,
-    add,
-    add_store,
     broken,
     cache_folder,
     find,

@@ -12,6 +12,7 @@ import xarray as xr
 
 from adiabat.formats.block_means import block_means
 from adiabat.formats.conditions import roughness
+from adiabat.formats.likeness import Likeness, likeness
 
 LAST = 6  # frames, of a series
 WINDOW = (160, 240)  # cells, of a larger field
@@ -51,6 +52,11 @@ class HeldOut:
     wrap: bool
     non_negative: bool
     scale_of: np.ndarray  # the whole field, of which the roughness is taken
+    like: np.ndarray | None  # fine fields of other times, where there are any
+
+    def likeness(self, factor: int) -> Likeness | None:
+        """How rough the variable is, of what was not held out."""
+        return None if self.like is None else likeness(xr.DataArray(self.like), factor)
 
     def cropped(self, factor: int) -> tuple[np.ndarray, np.ndarray, float] | None:
         """Truth and coarse frames cut to a multiple of the factor, and the roughness; None if fewer than 4 x 4."""
@@ -68,13 +74,15 @@ def held_out_fields(data: Path, wanted: list[str] | None) -> Iterator[HeldOut]:
     """All, or those whose name contains one of the words."""
     for name, (file, variable, level, positive) in SERIES.items():
         if _asked(name, wanted) and (data / file).exists():
-            yield _of(name, _series(data / file, variable, level), positive)
+            frames = _series(data / file, variable, level)
+            trained = len(frames) - len(frames) // 4 - max(1, len(frames) // 8)  # a gap is left
+            yield _of(name, frames[-LAST:], frames[: max(1, trained)], positive)
     if (data / AEROSOL).exists():
-        maps = np.load(data / AEROSOL)[-1].astype(np.float64)  # log(1 + x) already: left as it is
+        maps = np.load(data / AEROSOL).astype(np.float64)  # log(1 + x) already: left as it is
         for kind in range(maps.shape[-1]):
             name = f"aerosol map {kind + 1} (log1p)"
             if _asked(name, wanted):
-                yield _of(name, maps[None, ..., kind], True)
+                yield _of(name, maps[-1:, ..., kind], maps[:-2, ..., kind], True)
 
 
 def _asked(name: str, wanted: list[str] | None) -> bool:
@@ -82,7 +90,7 @@ def _asked(name: str, wanted: list[str] | None) -> bool:
 
 
 def _series(path: Path, variable: str, level: int | None) -> np.ndarray:
-    """Frames (time, y, x) of the last times, north first."""
+    """Frames (time, y, x), north first."""
     with warnings.catch_warnings(), xr.open_dataset(path, decode_times=False) as dataset:
         warnings.simplefilter("ignore")
         array = dataset[variable]
@@ -90,11 +98,11 @@ def _series(path: Path, variable: str, level: int | None) -> np.ndarray:
             array = array.isel({array.dims[-3]: level})
         values, latitude = np.asarray(array.values, np.float64), array[array.dims[-2]].values
     values = values[..., ::-1, :] if latitude[-1] > latitude[0] else values
-    return values.reshape(-1, *values.shape[-2:])[-LAST:]
+    return values.reshape(-1, *values.shape[-2:])
 
 
-def _of(name: str, values: np.ndarray, positive: bool) -> HeldOut:
+def _of(name: str, values: np.ndarray, like: np.ndarray, positive: bool) -> HeldOut:
     if values.shape[1] * values.shape[2] <= 4 * WINDOW[0] * WINDOW[1]:
-        return HeldOut(name, values, name in TURNS, positive, values)
+        return HeldOut(name, values, name in TURNS, positive, values, like)
     cuts = [values[0, row : row + WINDOW[0], column : column + WINDOW[1]] for row, column in STARTS]
-    return HeldOut(f"{name}, {len(cuts)} windows", np.stack(cuts), False, positive, values)
+    return HeldOut(f"{name}, {len(cuts)} windows", np.stack(cuts), False, positive, values, None)

@@ -19,6 +19,7 @@ from adiabat.codec.downscaler_model import DownscalerModel
 from adiabat.formats.block_means import block_means, interpolate
 from adiabat.formats.conditions import roughness
 from adiabat.formats.downscaling import Downscaling, Settings
+from adiabat.formats.likeness import Likeness, gains_of, likeness
 from adiabat.formats.texture_scores import WalkScores, autocorrelation, score_walk
 
 SERIES = "era5_regional/era5-2mt-2019-03-uk.grib", "t2m"  # 744 hours of 33 x 49 cells
@@ -27,19 +28,24 @@ NOISES: dict[str, int | None] = {"new each hour": 0, "persistence 2": 2, "persis
 Row = dict[str, Any]
 
 
-def series(options: argparse.Namespace) -> np.ndarray:
-    """The last 30 hours."""
+def series(options: argparse.Namespace) -> tuple[np.ndarray, Likeness]:
+    """The last 30 hours, and what the first half of the series tells."""
     file, name = SERIES
     with xr.open_dataset(options.data / file, engine="cfgrib", backend_kwargs={"indexpath": ""}) as dataset:
-        values = np.asarray(dataset[name].values[-STEPS:], np.float64)
+        values = np.asarray(dataset[name].values, np.float64)
     height, width = (side // FACTOR * FACTOR for side in values.shape[1:])
-    return values[:, :height, :width]
+    values = values[:, :height, :width]
+    first = values[: len(values) // 2]
+    return values[-STEPS:], likeness(xr.DataArray(first), FACTOR)
 
 
-def walk(model: DownscalerModel, truth: np.ndarray, persistence: int | None, options: argparse.Namespace) -> np.ndarray:
+def walk(
+    model: DownscalerModel, truth: np.ndarray, told: Likeness, persistence: int | None, options: argparse.Namespace
+) -> np.ndarray:
     """All frames, member 0."""
     coarse = block_means(truth, FACTOR)
-    settings = Settings(FACTOR, roughness(coarse), seed=options.seed, steps=options.steps)
+    settings = Settings(FACTOR, roughness(coarse), seed=options.seed, steps=options.steps, grain=told.grain)
+    settings = replace(settings, gains=gains_of(xr.DataArray(coarse), model, settings, told.spread))
     region = tuple(slice(0, side) for side in truth.shape[1:])
     frames = [
         Downscaling(each, model=model, settings=replace(settings, persistence=persistence)).sample(region, 0, hour)
@@ -50,7 +56,7 @@ def walk(model: DownscalerModel, truth: np.ndarray, persistence: int | None, opt
 
 def print_walk(model: DownscalerModel, options: argparse.Namespace, console: Console) -> dict[str, Row]:
     """A line for each kind of noise, and the truth's."""
-    truth = series(options)
+    truth, told_of = series(options)
     base = interpolate(block_means(truth, FACTOR), FACTOR)
     table = Table(
         title=f"{STEPS} hours of 2 m temperature, {FACTOR} x", title_justify="left", box=None, title_style="bold"
@@ -66,7 +72,7 @@ def print_walk(model: DownscalerModel, options: argparse.Namespace, console: Con
         table.add_column(head, justify="left" if head == "noise" else "right")
     rows: dict[str, Row] = {}
     for name, persistence in NOISES.items():
-        made = walk(model, truth, persistence, options)
+        made = walk(model, truth, told_of, persistence, options)
         scores: WalkScores = score_walk(truth, made, lags=LAGS)
         memory = autocorrelation(made - base, LAGS)
         told = (scores.rmse[:10].mean(), scores.rmse[-10:].mean(), np.exp(np.log(scores.top_octave).mean()))
