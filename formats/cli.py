@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from adiabat.codec.errors import AdiabatError
-from adiabat.formats import cli_compress, cli_export, cli_generate, cli_models, cli_tables
+from adiabat.formats import cli_compare, cli_compress, cli_export, cli_generate, cli_models, cli_report, cli_tables
 from adiabat.formats.cli_console import err, out
 from adiabat.formats.cli_progress import StoppedError, progress_bar
 from adiabat.formats.errors import RequestError
@@ -74,6 +74,8 @@ def demo(
 
 app.command()(cli_compress.compress)
 app.command()(cli_compress.status)
+app.command()(cli_compare.compare)
+app.command()(cli_report.report)
 app.command()(cli_export.export)
 app.command()(cli_generate.generate)
 

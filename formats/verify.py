@@ -89,16 +89,16 @@ def verify(
     RequestError
         If either cannot be opened.
     """
-    factors = _low_rank(target)
+    factors = factor_bounds(target)
     if factors:
-        _refuse_swaths(source, target)
+        refuse_swaths(source, target)
     told, out = codec_bounds(target), []
     free = {name for name, bound in factors.items() if bound is None}
     for path, original in _found(source, group).open().items():
         within = "" if path == "/" else path.strip("/") + "/"
         if not original.variables:
             continue
-        with original, _open_stored(target, path.strip("/")) as store:
+        with original, open_stored(target, path.strip("/")) as store:
             for name in map(str, (*original.data_vars, *original.coords)):
                 if within + name in free:
                     problem = "was filled without a bound, so there is none to keep"
@@ -122,7 +122,7 @@ def _found(source: Given, group: str | None) -> Source:
     return source if isinstance(source, Source) else find_source(source, group=group)[0]
 
 
-def _refuse_swaths(source: Given, target: str | Path) -> None:
+def refuse_swaths(source: Given, target: str | Path) -> None:
     """Pixels have no counterpart in a grid that was made of them."""
     paths = source.paths if isinstance(source, Source) else [source] if isinstance(source, str | Path) else source
     for path in map(Path, paths):
@@ -130,7 +130,7 @@ def _refuse_swaths(source: Given, target: str | Path) -> None:
             raise RequestError(f"{path} holds swaths, and {target} a grid: no value of one stands for one of the other")
 
 
-def _open_stored(target: str | Path, group: str) -> xr.Dataset:
+def open_stored(target: str | Path, group: str) -> xr.Dataset:
     """A group of the store, with what lies in its child group."""
     if not is_zarr(Path(target)):
         raise RequestError(f"{target} is not a Zarr store")
@@ -164,30 +164,30 @@ def _check(name: str, original: xr.Dataset, store: xr.Dataset, told: Bound, prog
     if x.dtype.kind not in "fiub":
         same = bool(np.array_equal(x.values, x_hat.values))
         return VariableCheck(name, bound, None, None if same else "differs from the source", dims)
-    mean, limits = _promises(x_hat.variable)
+    mean, limits = promises_of(x_hat.variable)
     errors = ErrorSummary(bound, mean=mean, valid_range=limits)
-    sigma = original[_noise_name(x_hat.variable)] if isinstance(bound, Mapping) and "noise" in bound else None
+    sigma = original[noise_name(x_hat.variable)] if isinstance(bound, Mapping) and "noise" in bound else None
     for region in blocks(x.shape, _chunks_of(x_hat), at_once=1):
         start = tuple(part.start for part in region)
         _compare(errors, x[region], x_hat[region], start, None if sigma is None else sigma[region].values)
         if progress is not None:
             progress(name, x[region].size)
-    return VariableCheck(name, bound, errors, _problem(errors, x), dims)
+    return VariableCheck(name, bound, errors, problem_of(errors, x), dims)
 
 
-def _promises(variable: xr.Variable) -> tuple[float | None, Range | None]:
+def promises_of(variable: xr.Variable) -> tuple[float | None, Range | None]:
     """What a stored variable states beside its bound: a mean error and a valid range."""
     note = json.loads(variable.attrs.get("adiabat", "{}"))
     limits = note.get("valid_range")
     return note.get("mean"), None if limits is None else (limits[0], limits[1])
 
 
-def _noise_name(variable: xr.Variable) -> str:
+def noise_name(variable: xr.Variable) -> str:
     """The variable of the source that a bound in units of noise counts in."""
     return str(json.loads(variable.attrs["adiabat"])["noise"])
 
 
-def _problem(errors: ErrorSummary, x: xr.DataArray) -> str | None:
+def problem_of(errors: ErrorSummary, x: xr.DataArray) -> str | None:
     """What is wrong, if anything is."""
     if errors.violations:
         return _describe(errors, x)
@@ -200,7 +200,7 @@ def _problem(errors: ErrorSummary, x: xr.DataArray) -> str | None:
     return None
 
 
-def _low_rank(target: str | Path) -> dict[str, Bound | None]:
+def factor_bounds(target: str | Path) -> dict[str, Bound | None]:
     """Bounds of the variables that are factors; None where no residual corrects them."""
     if not is_zarr(Path(target)):
         return {}
