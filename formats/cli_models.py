@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from adiabat.codec.errors import ModelMismatchError
 from adiabat.formats.cli_console import out
 from adiabat.formats.errors import RequestError
 
@@ -20,34 +18,37 @@ models_app = typer.Typer(no_args_is_help=True, help="List, show or add model pac
 train_app = typer.Typer(no_args_is_help=True, help="Train a model package (needs the extra 'train').")
 
 
-@models_app.command("list")
-def list_packages() -> None:
-    """Every package, and every static field, that is found, in the order of the search."""
-    from adiabat.codec import models
-    from adiabat.codec.package import check
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
-    table = Table("name", "SHA-256", "bytes", "file")
-    for path in models.packages():
-        try:
-            model = check(path.read_bytes())
-        except ModelMismatchError as error:
-            table.add_row("broken", str(error), f"{path.stat().st_size:,}", str(path))
-            continue
-        table.add_row(str(model.manifest.get("name", "?")), model.sha256[:16], f"{path.stat().st_size:,}", str(path))
-    for path in (path for folder in models.folders() for path in sorted(folder.glob("*.npy"))):
-        table.add_row("static field", path.stem[:16], f"{path.stat().st_size:,}", str(path))
-    out.print(table)
+
+@models_app.command("list")
+def list_packages(as_json: AsJson = False) -> None:
+    """Every package, and every static field, that is found: on what it was trained, what it gained, where it is."""
+    from adiabat.formats import cli_zoo, model_zoo
+
+    found = model_zoo.entries()
+    if as_json:
+        typer.echo(json.dumps([entry.as_dict() for entry in found], indent=1))
+    else:
+        cli_zoo.print_zoo(out, found)
 
 
 @models_app.command("show")
-def show(name: Annotated[str | None, typer.Argument(help="Name, SHA-256 or file.")] = None) -> None:
-    """What a package says of itself; the one used by default if none is named."""
+def show(
+    name: Annotated[str | None, typer.Argument(help="Name, SHA-256 or file.")] = None, as_json: AsJson = False
+) -> None:
+    """The card of a package and what it says of itself; of the one used by default if none is named."""
     from adiabat.codec.models import DEFAULT
     from adiabat.codec.package import check, find
+    from adiabat.formats import cli_zoo, model_zoo
 
     model = check(find(DEFAULT if name is None else name))
-    out.print(f"SHA-256 {model.sha256}")
-    out.print(json.dumps({key: value for key, value in model.manifest.items() if key != "nets"}, indent=1))
+    manifest = {key: value for key, value in model.manifest.items() if key != "nets"}
+    if as_json:
+        typer.echo(json.dumps({"sha256": model.sha256, **manifest}, indent=1))
+        return
+    cli_zoo.print_card(out, model.sha256, model_zoo.card_of(model.sha256))
+    typer.echo(json.dumps(manifest, indent=1))
 
 
 @models_app.command("add")

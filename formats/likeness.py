@@ -28,7 +28,7 @@ __all__ = ["Likeness", "gains_of", "likeness"]
 FRAMES = 24  # that are looked at, at most
 STRAY = (0.4, 0.6)  # of the networks from a grain that is right: root mean square over the fields of the training
 DRIFT = 2.0  # between the halves of the training's series, over the spread in the first: the median
-WINDOW, CELLS = 192, 400_000  # of what gains are found on: fine cells along a side, and in all
+WINDOW, CELLS, DRAWS = 192, 400_000, 8  # of what gains are found on: fine cells along a side, and in all; of each field
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,12 @@ def gains_of(coarse: xr.DataArray, network: DownscalerModel, settings: Settings,
         return None
     views = [Downscaling(window, model=network, settings=settings) for window in whole]
     region = (slice(0, views[0].shape[0]), slice(0, views[0].shape[1]))
-    made = np.stack([view.sample(region, time_index=number) for number, view in enumerate(views)])
-    mean = np.stack([view.mean(region) for view in views])
+    draws = max(1, min(DRAWS, CELLS // (cells * len(frames))))
+    made = np.concatenate([
+        [view.sample(region, member=draw, time_index=number) for number, view in enumerate(views)]
+        for draw in range(draws)
+    ])  # fmt: skip
+    mean, whole = (np.concatenate([each] * draws) for each in (np.stack([view.mean(region) for view in views]), whole))
     scale = roughness(whole)
     plain = grain(made, scale)
     if plain is None:

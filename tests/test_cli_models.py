@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adiabat.codec import ModelMismatchError, ModelNotFoundError, models, statics
-from adiabat.formats.cli import app
+from adiabat.formats.cli import app, main
 
 SHIPPED = Path(models.__file__).parent / "pyramid.zip"
 MAIN = "import sys; from adiabat.formats.cli import main; sys.argv[0] = 'adiabat'; main()"
@@ -40,12 +41,39 @@ def test_list_names_the_shipped_model():
 
 
 def test_show():
+    sha256 = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     first, rest = ran("models", "show").split("\n", 1)
-    assert first == f"SHA-256 {hashlib.sha256(SHIPPED.read_bytes()).hexdigest()}"
-    shown = json.loads(rest)
-    assert shown["name"] == "pyramid"
-    assert "nets" not in shown
+    assert first == f"SHA-256 {sha256}"
+    card = SHIPPED.with_suffix(".md").read_text()
+    assert rest.startswith(card)
+    manifest = json.loads(rest[len(card) :])
+    assert manifest["name"] == "pyramid"
+    assert "nets" not in manifest
+    assert json.loads(ran("models", "show", "--json")) == {"sha256": sha256, **manifest}
     assert ran("models", "show", models.find_model().sha256[:10]).startswith(first)
+
+
+def test_list_as_json():
+    listed = json.loads(ran("models", "list", "--json"))
+    (entry,) = [entry for entry in listed if entry["name"] == "pyramid"]
+    assert entry["sha256"] == models.find_model().sha256
+    assert entry["bytes"] == SHIPPED.stat().st_size
+    assert (entry["kind"], entry["place"], entry["problem"]) == ("pyramid", "shipped", None)
+
+
+def test_a_narrow_terminal_gets_lines_in_place_of_a_table():
+    from rich.console import Console
+
+    from adiabat.formats.cli_zoo import print_zoo
+    from adiabat.formats.model_zoo import entries
+
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_zoo(console, entries())
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80 or "broken:" in text
+    flat = " ".join(text.split())
+    assert "BSD-3-Clause, shipped" in flat
+    assert "1.351 times the ratio of the best of SZ3" in flat
 
 
 def test_add_and_list(tmp_path):
@@ -88,7 +116,8 @@ def test_add_what_a_store_keeps(tmp_path):
         models.add_store(kept.parent)
 
 
-def test_messages_are_one_sentence(python, tmp_path):
+def test_messages_are_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "garbage.zip").write_bytes(b"garbage")
     (tmp_path / "garbage.npy").write_bytes(b"garbage")
     for arguments, part in [
@@ -98,11 +127,13 @@ def test_messages_are_one_sentence(python, tmp_path):
         (["models", "show", "deadbeef"], "adiabat models add FILE"),
         (["train", "pyramid", "--data", "nothing", "--out", "x.zip"], "expected gridded float variables"),
     ]:
-        failed = python(MAIN, *arguments)
-        assert failed.returncode in (1, 2), arguments
-        assert part in failed.stderr, arguments
-        assert "Traceback" not in failed.stderr
-        assert len(failed.stderr.strip().splitlines()) == 1
+        monkeypatch.setattr(sys, "argv", ["adiabat", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in (1, 2), arguments
+        said = capsys.readouterr().err
+        assert part in said, arguments
+        assert len(said.strip().splitlines()) == 1
 
 
 def test_list_with_a_broken_package_says_so(tmp_path, python):

@@ -64,7 +64,7 @@ def run(command, folder):
 def test_use_section_from_top_to_bottom(folder):
     commands = fenced("Use", "sh")
     blocks = fenced("Use", "python")
-    assert len(commands) == 1
+    assert len(commands) == 2
     assert len(blocks) == 3
     for command in commands:
         run(["bash", "-euo", "pipefail", "-c", command], folder)
@@ -135,7 +135,7 @@ def test_install_is_two_commands():
     demo, tests = fenced("Install", "sh")
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.strip().endswith("adiabat demo")
-    assert tests.strip().endswith("pytest")
+    assert tests.strip().endswith("pytest -n 2 --dist loadfile --no-loadscope-reorder")
 
 
 def test_ci_runs_the_readme_command(tmp_path):
@@ -216,3 +216,45 @@ def test_quoted_message_of_a_wrong_model(python, tmp_path, neural_stream):
 
 def test_readme_names_no_machine():
     assert not re.search(r"https?://|/home/|/work/|/tmp/|/opt/|pypi", README)
+
+
+GUIDE = ROOT / "spec" / "guide"
+PAGES = [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, link
+
+
+def test_every_page_of_the_guide_is_in_its_index():
+    index = (GUIDE / "README.md").read_text()
+    for page in sorted([*GUIDE.glob("*.md"), *GUIDE.glob("*.ipynb")]):
+        assert page.name == "README.md" or f"({page.name})" in index, page.name
+
+
+def test_every_picture_of_the_guide_is_shown():
+    shown = "".join(page.read_text() for page in PAGES)
+    for picture in GUIDE.glob("*.png"):
+        assert f"{picture.name})" in shown, picture.name
+
+
+def test_the_guide_is_small():
+    assert sum(path.stat().st_size for path in GUIDE.iterdir()) < 2_000_000
+
+
+@pytest.mark.parametrize("name", ["pyramid", "hyperprior", "vq", "hvae", "low_rank"])
+def test_a_codec_has_a_page_with_all_it_needs(name):
+    text = (GUIDE / f"{name}.md").read_text()
+    for part in ("**What it promises.**", "When not to use it", "## What was measured"):
+        assert part in text
+    commands = re.findall(r"^adiabat .+$", text, flags=re.MULTILINE)
+    assert len(commands) >= 3
+    assert f"(../{name}.md)" in text

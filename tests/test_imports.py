@@ -6,9 +6,9 @@ import json
 
 SCRIPT = """
 import json, sys, time
-start = time.perf_counter()
+start = time.process_time()
 import {module}
-print(json.dumps([time.perf_counter() - start, sorted(sys.modules)]))
+print(json.dumps([time.process_time() - start, sorted(sys.modules)]))
 """
 
 
