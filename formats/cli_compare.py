@@ -184,6 +184,6 @@ def _print(found: Comparison) -> None:
         if gain is not None:
             out.print(f"adiabat's best ratio over the best peer's: {gain:.3f}")
         out.print("")
-    for why in found.absent.values():
+    for why in found.absences():
         out.print(f"not compared: {why}", emoji=False)
     out.print(f"Which one? {found.advice()}", emoji=False)

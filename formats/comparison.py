@@ -15,6 +15,7 @@ from typing import Any
 __all__ = ["ERROR", "RMSE", "Comparison", "Row"]
 
 ERROR, RMSE = "error", "rmse"  # what is equal
+STRONG = ("sz3", "sperr", "jpegxl", "jpeg2000")  # peers without which a comparison says little
 CLOSE = 1.02  # ratios nearer to each other than this are called equal
 
 
@@ -128,7 +129,20 @@ class Comparison:
         clauses = [_clause(use, each) for use, each in verdicts.items()]
         if nothing:
             clauses.append(f"nothing here at {_listed(nothing)}, where none kept what was asked")
-        return f"Use {'; '.join(clauses)}." if clauses else "There is nothing to choose from."
+        if not clauses:
+            return "There is nothing to choose from."
+        missing = [name for name in STRONG if name in self.absent]
+        return f"Use {'; '.join(clauses)}{f'; not compared: {_listed(missing)}' if missing else ''}."
+
+    def absences(self) -> list[str]:
+        """Sentences on who could not be compared: one for all whom the same command installs."""
+        cures: dict[str, list[str]] = {}
+        for name, why in self.absent.items():
+            head, _, cure = why.rpartition(": ")
+            cures.setdefault(cure if head else why, []).append(name)
+        return [
+            f"{_listed(names)}: {cure}" if len(names) > 1 else self.absent[names[0]] for cure, names in cures.items()
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

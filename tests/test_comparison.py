@@ -124,3 +124,20 @@ def test_picture_of_one_point_or_none(tmp_path):
     draw(Comparison((row("sz3", 3.0),), (4, 5)), tmp_path / "one.png")
     draw(Comparison((row("sz3", 3.0, error=0.0),), (4, 5)), tmp_path / "none.png")
     assert (tmp_path / "none.png").stat().st_size > 1000
+
+
+def test_who_is_absent_is_said_once_for_each_cure():
+    absent = {
+        "sz3": "sz3 needs pysz: pip install 'adiabat[peers]'",
+        "zfp": "zfp needs zfpy: pip install 'adiabat[peers]'",
+        "ebcc": "ebcc needs x: pip install x",
+        "tthresh": "tthresh is slow, and left out of fields of more than 300,000 values unless it is named",
+    }
+    row = Row("pyramid", True, "abs:1", ERROR, size=9, ratio=10.0, kept=True, encode_mb_s=5.0)
+    found = Comparison((row,), (4, 5), absent)
+    assert found.absences() == [
+        "sz3 and zfp: pip install 'adiabat[peers]'",
+        absent["ebcc"],
+        absent["tthresh"],
+    ]
+    assert found.advice() == "Use adiabat (pyramid) at abs:1: nothing else kept what was asked; not compared: sz3."
