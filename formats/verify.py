@@ -119,6 +119,8 @@ def count_values(source: Given, *, group: str | None = None) -> int:
 
 
 def _found(source: Given, group: str | None) -> Source:
+    if isinstance(source, xr.Dataset | xr.DataArray):
+        raise RequestError(f"expected the file or store that was compressed, got a {type(source).__name__}")
     return source if isinstance(source, Source) else find_source(source, group=group)[0]
 
 

@@ -80,3 +80,8 @@ def test_what_is_missing_is_said(days):
         verify(source, days / "none.zarr")
     with pytest.raises(RequestError, match="nothing matches"):
         verify(f"{days}/*.grib", days / "out.zarr")
+
+
+def test_an_opened_dataset_is_no_source(tmp_path):
+    with pytest.raises(RequestError, match="expected the file or store that was compressed, got a Dataset"):
+        verify(xr.Dataset({"t": ("x", np.zeros(3))}), tmp_path / "t.zarr")
