@@ -19,6 +19,7 @@ from adiabat.codec import Pyramid
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+KEPT = (".py", ".zip", ".onnx", ".json", ".npz", ".toml", ".md", ".j2", ".css")
 FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
 FIRST = ROOT / "spec" / "vectors" / "valid" / "frames"  # of stream version 1, on the neural path
 
@@ -55,7 +56,7 @@ def test_wheel_holds_every_module_and_data_file(wheel):
     wanted = set()
     for package, path in FOLDERS.items():
         for file in (ROOT / path).iterdir():
-            if file.suffix in (".py", ".zip", ".onnx", ".json", ".npz", ".toml", ".md") or file.name == "py.typed":
+            if file.suffix in KEPT or file.name == "py.typed":
                 wanted.add(f"{package.replace('.', '/')}/{file.name}")
     assert held == wanted
     assert {f"adiabat/{name}/py.typed" for name in ("codec", "formats", "training")} <= held
