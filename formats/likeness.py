@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Likeness", "gains_of", "likeness"]
 
+Fields = NDArray[np.float64]
+
 FRAMES = 24  # that are looked at, at most
 STRAY = (0.4, 0.6)  # of the networks from a grain that is right: root mean square over the fields of the training
 DRIFT = 2.0  # between the halves of the training's series, over the spread in the first: the median
@@ -97,22 +99,10 @@ def gains_of(coarse: xr.DataArray, network: DownscalerModel, settings: Settings,
     tuple of two float, or None
         None where all windows miss values.
     """
-    side = WINDOW // settings.factor
-    down, across = (_windows(length, side) for length in coarse.shape[-2:])
-    cells = settings.factor**2 * math.prod(sum(part.stop - part.start for part in parts) for parts in (down, across))
-    frames = _frames(coarse, max(1, CELLS // cells))
-    cut = [frame[rows, columns] for frame in frames for rows in down for columns in across]
-    whole = np.array([window for window in cut if np.isfinite(window).all()], np.float64)
+    whole = _some(coarse, settings.factor)
     if settings.grain is None or not len(whole):
         return None
-    views = [Downscaling(window, model=network, settings=settings) for window in whole]
-    region = (slice(0, views[0].shape[0]), slice(0, views[0].shape[1]))
-    draws = max(1, min(DRAWS, CELLS // (cells * len(frames))))
-    made = np.concatenate([
-        [view.sample(region, member=draw, time_index=number) for number, view in enumerate(views)]
-        for draw in range(draws)
-    ])  # fmt: skip
-    mean, whole = (np.concatenate([each] * draws) for each in (np.stack([view.mean(region) for view in views]), whole))
+    made, mean, whole = _samples(whole, network, settings)
     scale = roughness(whole)
     plain = grain(made, scale)
     if plain is None:
@@ -122,12 +112,34 @@ def gains_of(coarse: xr.DataArray, network: DownscalerModel, settings: Settings,
     return fit_gains((float(wide), float(top)), made, mean, whole, scale)
 
 
-def _quarters(frame: NDArray[np.float64], factor: int) -> list[NDArray[np.float64]]:
+def _some(coarse: xr.DataArray, factor: int) -> Fields:
+    """Windows without missing values of some frames, (window, y, x)."""
+    down, across = (_windows(length, WINDOW // factor) for length in coarse.shape[-2:])
+    cells = factor**2 * math.prod(sum(part.stop - part.start for part in parts) for parts in (down, across))
+    frames = _frames(coarse, max(1, CELLS // cells))
+    cut = [frame[rows, columns] for frame in frames for rows in down for columns in across]
+    return np.array([window for window in cut if np.isfinite(window).all()], np.float64)
+
+
+def _samples(coarse: Fields, network: DownscalerModel, settings: Settings) -> tuple[Fields, Fields, Fields]:
+    """Samples of coarse fields, what is expected of each, and its coarse field."""
+    views = [Downscaling(each, model=network, settings=settings) for each in coarse]
+    region = (slice(0, views[0].shape[0]), slice(0, views[0].shape[1]))
+    draws = max(1, min(DRAWS, CELLS // (coarse.size * settings.factor**2)))
+    mean = np.stack([view.mean(region) for view in views])
+    made = [
+        [view.sample(region, member=draw, time_index=number) for number, view in enumerate(views)]
+        for draw in range(draws)
+    ]
+    return np.concatenate(made).astype(np.float64), np.tile(mean, (draws, 1, 1)), np.tile(coarse, (draws, 1, 1))
+
+
+def _quarters(frame: Fields, factor: int) -> list[Fields]:
     down, across = (length // (2 * factor) * factor for length in frame.shape)
     return [part for rows in (frame[:down], frame[down:]) for part in (rows[:, :across], rows[:, across:])]
 
 
-def _frames(array: xr.DataArray, most: int) -> list[NDArray[np.float64]]:
+def _frames(array: xr.DataArray, most: int) -> list[Fields]:
     """Fields of an array (..., y, x), evenly over the leading axes."""
     leading = array.shape[:-2]
     places = np.unique(np.linspace(0, math.prod(leading) - 1, min(most, FRAMES)).astype(int))

@@ -107,11 +107,8 @@ def records(
 
 def scale_of(fields: Fields, level: int, factor: int, thin: int = 1) -> float:
     """Roughness of the coarse fields of a level, from a few frames; `thin`: of fine fields that are means already."""
-    return roughness(
-        block_means(
-            _trimmed(fields.values[:: max(1, len(fields.values) // FRAMES), level], factor * thin), factor * thin
-        )
-    )
+    some = fields.values[:: max(1, len(fields.values) // FRAMES), level]
+    return roughness(block_means(_trimmed(some, factor * thin), factor * thin))
 
 
 def grain_of(frames: Floats, scale: float, thin: int = 1) -> Grain:
