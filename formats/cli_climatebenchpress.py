@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import json as json_module
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,7 @@ def score(
     """Score each file's variables, print a table for each bound, write what was asked for."""
     from adiabat.formats.compare import as_field, wanted_peers
     from adiabat.formats.compare_field import ComparedField
+    from adiabat.formats.comparison import absences, finite
 
     rows: list[Scored] = []
     absent: dict[str, str] = {}
@@ -62,10 +62,10 @@ def score(
             there, missing = wanted_peers(peers, x.size)
             absent |= missing
             rows += _score_one(file, described, x, there)
-    for why in absent.values():
+    for why in absences(absent):
         out.print(f"not compared: {why}", emoji=False)
     if json is not None:
-        json.write_text(json_module.dumps([_plain(each.as_dict()) for each in rows], indent=1) + "\n", encoding="utf-8")
+        json.write_text(json_module.dumps(finite([each.as_dict() for each in rows]), indent=1) + "\n", encoding="utf-8")
     if csv is not None:
         csv.write_text(_csv(rows), encoding="utf-8")
     for path in filter(None, (json, csv)):
@@ -140,11 +140,6 @@ def _cell(key: str, value: float | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
     return f"{value:.2f}" if key == "ratio" else f"{value:.7g}" if key in ("dssim", "r2") else f"{value:.4g}"
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """With None for what JSON has no number for."""
-    return {key: None if isinstance(each, float) and not math.isfinite(each) else each for key, each in row.items()}
 
 
 def _csv(rows: Sequence[Scored]) -> str:

@@ -40,7 +40,10 @@ def report(
     source, notes = find_source(sources, group=group)
     for note in notes:
         err.print(f"note: {note}")
-    total = sum(len(dataset.variables) for dataset in source.open().values())
+    total = 0
+    for dataset in source.open().values():
+        with dataset:
+            total += len(dataset.variables)
     with progress_bar(err, "looking at", 2 * total) as advance:
         facts = collect_facts(source, store, progress=advance)
         size = write_report(facts, target, overwrite=overwrite, progress=advance)

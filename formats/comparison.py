@@ -136,13 +136,7 @@ class Comparison:
 
     def absences(self) -> list[str]:
         """Sentences on who could not be compared: one for all whom the same command installs."""
-        cures: dict[str, list[str]] = {}
-        for name, why in self.absent.items():
-            head, _, cure = why.rpartition(": ")
-            cures.setdefault(cure if head else why, []).append(name)
-        return [
-            f"{_listed(names)}: {cure}" if len(names) > 1 else self.absent[names[0]] for cure, names in cures.items()
-        ]
+        return absences(self.absent)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -150,7 +144,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """All that is known, indented; what is not finite is null."""
-        return json.dumps(_finite(self.as_dict()), indent=1) + "\n"
+        return json.dumps(finite(self.as_dict()), indent=1) + "\n"
 
     def to_csv(self) -> str:
         """One line for each row, with a head."""
@@ -238,10 +232,19 @@ def _order(row: Row) -> tuple[int, float]:
     return (0 if row.kept else 1 if row.size is not None else 2), -_ratio(row)
 
 
-def _finite(value: Any) -> Any:
+def absences(absent: Mapping[str, str]) -> list[str]:
+    """Sentences on peers that are absent, and why: one for all whom the same command installs."""
+    cures: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        head, _, cure = why.rpartition(": ")
+        cures.setdefault(cure if head else why, []).append(name)
+    return [f"{_listed(names)}: {cure}" if len(names) > 1 else absent[names[0]] for cure, names in cures.items()]
+
+
+def finite(value: Any) -> Any:
     """The same with None for what JSON has no number for."""
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adiabat.formats.field_scores import area_weights
 from adiabat.formats.field_search import horizontal, member_axis, pressure_axis, time_axis
+from adiabat.formats.sample import evenly
 
 __all__ = ["Fields", "Series", "Sides"]
 
@@ -182,7 +183,7 @@ def _blocks(array: xr.DataArray, lead: Sequence[str], cells: int, most: int) -> 
     many = max(1, min(math.prod(counts), FRAMES, most // (inside * cells)))
     frames = max(1, min(inside, FRAMES // many, most // (many * cells)))
     out = []
-    for place in np.unique(np.linspace(0, math.prod(counts) - 1, many).round().astype(int)):
+    for place in evenly(math.prod(counts), many):
         starts = (int(k) * length for k, length in zip(np.unravel_index(place, counts), lengths, strict=True))
         at = {dim: slice(start, start + n) for dim, start, n in zip(lead, starts, lengths, strict=True)}
         out.append((at, frames))
@@ -193,7 +194,7 @@ def _frames(array: xr.DataArray, dims: tuple[str, str], many: int) -> Floats:
     """At most so many fields of a block, spread evenly, (field, latitude, longitude)."""
     values = array.transpose(..., *dims).values
     flat = values.reshape(-1, *values.shape[-2:])
-    return np.asarray(flat[np.unique(np.linspace(0, len(flat) - 1, many).round().astype(int))], np.float64)
+    return np.asarray(flat[evenly(len(flat), many)], np.float64)
 
 
 def _yearly(array: xr.DataArray) -> tuple[str, Floats, int] | None:

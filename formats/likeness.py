@@ -6,7 +6,7 @@ Stage: grain, octave_gains, downscaling -> **likeness** -> generated_source.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,6 +123,7 @@ def _some(coarse: xr.DataArray, factor: int) -> Fields:
 
 def _samples(coarse: Fields, network: DownscalerModel, settings: Settings) -> tuple[Fields, Fields, Fields]:
     """Samples of coarse fields, what is expected of each, and its coarse field."""
+    settings = replace(settings, wrap=False)  # windows do not go round
     views = [Downscaling(each, model=network, settings=settings) for each in coarse]
     region = (slice(0, views[0].shape[0]), slice(0, views[0].shape[1]))
     draws = max(1, min(DRAWS, CELLS // (coarse.size * settings.factor**2)))

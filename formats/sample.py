@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from adiabat.formats.chunks import blocks
 from adiabat.formats.plan import VariablePlan
 
-__all__ = ["pieces"]
+__all__ = ["evenly", "pieces"]
 
 VALUES = 2_000_000  # of all pieces: 8 MB as float32
 PLACES = (0.5, 0.1, 0.9)  # along every axis: the middle first
@@ -37,7 +39,6 @@ def pieces(array: xr.DataArray, variable: VariablePlan) -> list[tuple[slice, ...
 
     Examples
     --------
-    >>> import numpy as np
     >>> array = xr.DataArray(np.broadcast_to(np.float32(0), (48, 721, 1440)), dims=("time", "lat", "lon"))
     >>> plan = VariablePlan("t", array.dims, array.shape, (24, 721, 1440), array.dtype, {"abs": 1}, {"abs": 1}, True)
     >>> pieces(array, plan)[0]
@@ -55,6 +56,17 @@ def pieces(array: xr.DataArray, variable: VariablePlan) -> list[tuple[slice, ...
     return [
         tuple(_at(place, length, size) for length, size in zip(shape, sizes, strict=True)) for place in PLACES[:count]
     ]
+
+
+def evenly(count: int, many: int) -> NDArray[np.int64]:
+    """At most so many of the numbers from 0 to count - 1, both ends among them, each once.
+
+    Examples
+    --------
+    >>> evenly(10, 4).tolist(), evenly(2, 4).tolist()
+    ([0, 3, 6, 9], [0, 1])
+    """
+    return np.unique(np.linspace(0, count - 1, many).round().astype(np.int64))
 
 
 def _whole(variable: VariablePlan) -> set[int]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,7 +249,7 @@ def test_the_page_is_written_whole_or_not_at_all(facts, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match="exists already; --overwrite replaces it"):
         write_report(facts, tmp_path / "r.html")
     before = (tmp_path / "r.html").read_text()
-    monkeypatch.setattr(page_module.os, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
     with pytest.raises(OSError, match="no room"):
         write_report(facts, tmp_path / "r.html", overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec.errors import AdiabatError
 from adiabat.formats.downstream import DownstreamCheck, downstream_checks
-from adiabat.formats.errors import RequestError
+from adiabat.formats.errors import RequestError, first_line
 from adiabat.formats.inventory import ArrayInventory, take_inventory
 from adiabat.formats.metadata import CHILD
 from adiabat.formats.metrics import ErrorSummary
@@ -148,8 +148,7 @@ def measure(pair: Pair, rows: Mapping[str, ArrayInventory], values: int) -> Vari
     except (AdiabatError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, RequestError):
             raise
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        return VariableFacts(pair, axes, size, 0, f"cannot be read: {said[0]}", None, row, written)
+        return VariableFacts(pair, axes, size, 0, f"cannot be read: {first_line(error)}", None, row, written)
 
 
 def _bytes_of(name: str, rows: Mapping[str, ArrayInventory]) -> tuple[ArrayInventory | None, int]:

@@ -110,7 +110,6 @@ class ReportFacts:
     coordinates: tuple[VariableFacts, ...]
     values: int
     written_bytes: int
-    notes: tuple[str, ...] = ()
     downstream: tuple[DownstreamCheck, ...] = ()
 
     @property

@@ -5,8 +5,6 @@ Stage: facts, figures, tables -> **page**.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adiabat.formats.errors import RequestError
+from adiabat.formats.journal import file_in_place_of
 from adiabat.formats.report.facts import ReportFacts, VariableFacts
 from adiabat.formats.report.figures import Picture, draw, draw_few
 from adiabat.formats.report.tables import (
@@ -121,13 +120,9 @@ def write_report(
     target = Path(path)
     check_page(target, overwrite=overwrite)
     text = render_page(facts, progress=progress).encode()
-    temporary = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex[:8]}.writing"
-    try:
+    with file_in_place_of(target) as temporary:
         temporary.write_bytes(text)
         check_page(target, overwrite=overwrite)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return len(text)
 
 

@@ -20,7 +20,7 @@ from adiabat.formats.generated import MARK, RECIPE
 from adiabat.formats.inventory import codec_bounds
 from adiabat.formats.policy import Bound, is_target
 from adiabat.formats.sources import Source
-from adiabat.formats.verify import factor_bounds, noise_name, open_stored, refuse_swaths, stated_bound
+from adiabat.formats.verify import factor_bounds, misfit_of, noise_of, open_stored, refuse_swaths, stated_bound
 
 __all__ = ["Group", "Pair", "allowed_errors", "open_pairs"]
 
@@ -111,11 +111,10 @@ def _pair(
         return Pair(full, x, None, "lossless", coordinate=coordinate, problem="is missing from the store")
     x_hat = store[name]
     bound = stated_bound(x_hat.variable, told.get(full, "lossless"))
-    if x.dims != x_hat.dims or x.shape != x_hat.shape:
-        problem = f"has {dict(x_hat.sizes)}, the source {dict(x.sizes)}"
-        return Pair(full, x, None, bound, coordinate=coordinate, problem=problem)
-    noise = original[noise_name(x_hat.variable)] if isinstance(bound, Mapping) and "noise" in bound else None
-    return Pair(full, x, x_hat, bound, noise, coordinate)
+    misfit = misfit_of(x, x_hat)
+    if misfit:
+        return Pair(full, x, None, bound, coordinate=coordinate, problem=misfit)
+    return Pair(full, x, x_hat, bound, noise_of(original, x_hat.variable, bound), coordinate)
 
 
 def _refuse(groups: list[Group], source: Source, target: Path) -> None:

@@ -19,6 +19,7 @@ from adiabat.formats.isotropic_spectrum import FEWEST, radial_spectrum
 from adiabat.formats.policy import Bound, is_target
 from adiabat.formats.report.axes import Axes
 from adiabat.formats.report.measures import Map, Piece
+from adiabat.formats.sample import evenly
 from adiabat.formats.spectrum import compare_spectra, ring_geometry
 
 __all__ = ["Scores", "Spectrum", "extremes_of", "score_frames", "spectrum_of"]
@@ -89,7 +90,7 @@ def _frames(whole: Sequence[Piece], axes: Axes, most: int) -> list[NDArray[Any]]
     count = sum(len(parts[0]) for parts in sides)
     shape = sides[0][0].shape[1:]
     many = min(count, most, max(1, VALUES // math.prod(shape)))
-    kept = np.unique(np.linspace(0, count - 1, many + 2 * (many < count)).round().astype(int))
+    kept = evenly(count, many + 2 * (many < count))
     kept = kept[1:-1] if many < count else kept  # at the ends nothing is typical
     out = []
     for side in zip(*sides, strict=True):

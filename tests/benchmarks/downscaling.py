@@ -74,8 +74,7 @@ def generate(model: DownscalerModel, field: HeldOut, factor: int, options: argpa
     told = None if options.untold else field.likeness(factor)
     if told is not None:
         settings = replace(settings, grain=told.grain)
-        gains = gains_of(xr.DataArray(coarse), model, replace(settings, wrap=False), told.spread)
-        settings = replace(settings, gains=gains)
+        settings = replace(settings, gains=gains_of(xr.DataArray(coarse), model, settings, told.spread))
     for frame, each in enumerate(coarse):
         view = Downscaling(each, model=model, settings=settings)
         means.append(view.mean(region))
