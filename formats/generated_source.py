@@ -170,7 +170,9 @@ def make_recipe(
         told = likeness(like, factor)
         found["grain"] = told.grain
         if asked["kind"] == "samples":
-            settings = Settings(factor, scale, seed=asked["seed"], steps=asked["steps"], grain=told.grain)
+            settings = Settings(
+                factor, scale, seed=asked["seed"], steps=asked["steps"], non_negative=least >= 0, grain=told.grain
+            )
             found["gains"] = gains_of(array, network, settings, told.spread)
     try:
         return Recipe(model=network.sha256, factor=factor, shape=shape, **found, **asked)
