@@ -13,22 +13,21 @@ from numcodecs.compat import ensure_bytes, ndarray_copy
 from numpy.typing import NDArray
 
 from adiabat.codec.bound import domain_from
-from adiabat.codec.bound_profile import Profile
+from adiabat.codec.bound_profile import Profile, ProfileDomain
 from adiabat.codec.classical import decode_classical
-from adiabat.codec.domain import Domain, cast, clip
+from adiabat.codec.domain import Domain, OrderedDomain, Range, cast, clip, with_low_words
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.exceptions import correct
-from adiabat.codec.frames import Layout, frame_shape, leading_axes
-from adiabat.codec.mask import Special
+from adiabat.codec.frames import Layout, frame_shape, leading_axes, slabs
+from adiabat.codec.mask import Special, read_plane
 from adiabat.codec.octets import unpack, unshuffle
-from adiabat.codec.paths import values_of
 from adiabat.codec.statics import fine_statics, read_statics
 from adiabat.codec.stream import Stream
 
 if TYPE_CHECKING:
     from adiabat.codec.side import Decoded
 
-__all__ = ["decode_array", "decode_stream"]
+__all__ = ["decode_array", "decode_stream", "values_of"]
 
 
 def decode_array(
@@ -141,3 +140,22 @@ def _decode_integers(
         axes=leading_axes(stream.shape), version=stream.version, threads=threads, only=only,
         statics=fine_statics(read_statics(stream.sections.get("static")), shape[1:]),
     )  # fmt: skip
+
+
+def values_of(
+    domain: Domain,
+    decoded: Decoded,
+    dtype: np.dtype[np.floating],
+    sections: dict[str, bytes],
+    limits: Range,
+) -> NDArray[np.floating]:
+    """From decoded integers to values, before exceptions and the mask; shared by encoder and decoder."""
+    values = np.empty(decoded.shape, dtype)
+    for part in [slice(None)] if isinstance(domain, ProfileDomain) else slabs(values.shape):
+        values[part] = domain.from_fine(decoded[part].astype(np.int64, copy=False), dtype)
+    if "signs" in sections:
+        values[read_plane(sections["signs"], decoded.shape)] *= -1
+    if "low_words" in sections:
+        low = unshuffle(unpack(sections["low_words"], 4 * values.size), np.dtype(np.uint32))
+        values = with_low_words(values, low)
+    return values if isinstance(domain, OrderedDomain) else clip(values, limits)

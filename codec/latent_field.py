@@ -63,7 +63,7 @@ class LatentField:
     @cached_property
     def special(self) -> Special | None:
         """Pixels that are no ordinary number, restored exactly."""
-        return find_special(self.frames, self.fill_value, zeros=False)
+        return find_special(self.frames, *(() if self.fill_value is None else (self.fill_value,)))
 
     @cached_property
     def valid(self) -> NDArray[np.bool_] | None:

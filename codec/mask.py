@@ -1,4 +1,4 @@
-"""Pixels that are no ordinary number: NaN with its payload, infinities, fill values, and zeros where asked.
+"""Pixels that are no ordinary number: NaN with its payload, infinities, fill values, and others that are asked for.
 
 They are told apart before prediction, coded as a small plane of classes, restored bit for bit, and never seen by a
 predictor. Absent from the stream when there are none. Spec: `spec/mask.md`.
@@ -99,19 +99,15 @@ class Special:
         return cls(classes, patterns, listed)
 
 
-def find_special(
-    field: NDArray[np.floating], fill_value: float | None = None, *, zeros: bool = False
-) -> Special | None:
-    """Find the pixels that are NaN, infinite, the fill value, or (where asked) zero.
+def find_special(field: NDArray[np.floating], *values: float) -> Special | None:
+    """Find the pixels that are NaN, infinite, or one of these values.
 
     Parameters
     ----------
     field : NDArray[np.floating], shape (frame, y, x)
         In native byte order.
-    fill_value : float, optional
-        Marks absent pixels; compared as a value of the field's dtype.
-    zeros : bool
-        Whether +0.0 and -0.0 are special.
+    *values : float
+        Such as one that marks absent pixels; compared as values of the field's dtype, so 0 is +0.0 and -0.0.
 
     Returns
     -------
@@ -119,11 +115,9 @@ def find_special(
         None where every pixel is ordinary.
     """
     special = ~np.isfinite(field)
-    if fill_value is not None:
+    for value in values:
         with np.errstate(over="ignore"):
-            special |= field == np.float64(fill_value).astype(field.dtype)
-    if zeros:
-        special |= field == 0
+            special |= field == np.float64(value).astype(field.dtype)
     if not special.any():
         return None
     bits = field[special].view(f"u{field.dtype.itemsize}")

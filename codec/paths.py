@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.atoms import between_atoms
 from adiabat.codec.bound import Bound, choose_domain, violations
 from adiabat.codec.bound_profile import ProfileDomain
 from adiabat.codec.classical import encode_classical, sample_rows
-from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words, with_low_words
+from adiabat.codec.decoding import values_of
+from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words
 from adiabat.codec.exceptions import write_exceptions
-from adiabat.codec.frames import Layout, find_wrap, leading_axes, slabs
+from adiabat.codec.frames import Layout, find_wrap, leading_axes
 from adiabat.codec.loglinear import LogDomain
-from adiabat.codec.mask import Special, find_special, read_plane, write_plane
+from adiabat.codec.mask import Special, find_special, write_plane
 from adiabat.codec.noise import Noise
-from adiabat.codec.octets import little, pack, shuffle, unpack, unshuffle
+from adiabat.codec.octets import little, pack, shuffle
 from adiabat.codec.statics import Static, fine_statics, write_statics
 from adiabat.codec.stream import Stream
 from adiabat.codec.target import Target
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from adiabat.codec.models import Model
     from adiabat.codec.side import Decoded
 
-__all__ = ["Chunk", "values_of"]
+__all__ = ["Chunk"]
 
 HOPE = 1.02  # a path is tried in full where a sample promises at most this times the best so far
 
@@ -64,6 +66,8 @@ class Chunk:
         What the bound was asked for in; `bound` is then the tightest of each channel.
     channels : int or None
         The axis of the array's shape along which spectra lie.
+    atoms : tuple of float
+        Values that are restored exactly and not predicted, beside those that must be.
 
     Examples
     --------
@@ -85,6 +89,7 @@ class Chunk:
     statics: tuple[Static, ...] = ()
     noise: Noise | None = None
     channels: int | None = None
+    atoms: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bound", self.bound.on(self.layout.shape))
@@ -93,17 +98,24 @@ class Chunk:
     def special(self) -> Special | None:
         """Pixels that are not predicted; zeros too where the logarithm is coded."""
         log = self.bound.kind == "rel" and LogDomain.fit(self.bound.size, self.field.dtype)
-        return find_special(self.field, self.fill_value, zeros=bool(log))
+        marker = () if self.fill_value is None else (self.fill_value,)
+        return find_special(self.field, *marker, *((0.0,) if log else ()), *self.atoms)
 
     @cached_property
     def valid(self) -> NDArray[np.bool_] | None:
         """Where pixels are ordinary; None for all."""
         return None if self.special is None else self.special.valid
 
+    @property
+    def ordinary(self) -> NDArray[np.floating]:
+        """The values that are predicted, one axis."""
+        return self.field.reshape(-1) if self.valid is None else self.field[self.valid]
+
     @cached_property
     def domain(self) -> Domain:
         """How values become integers."""
-        return choose_domain(self.field, self.valid, self.bound, tune=self.tune)
+        domain = choose_domain(self.field, self.valid, self.bound, tune=self.tune)
+        return between_atoms(domain, self.atoms, self.ordinary) if self.atoms else domain
 
     @cached_property
     def target(self) -> Target:
@@ -155,8 +167,7 @@ class Chunk:
 
     def constant(self) -> Stream | None:
         """One value for every ordinary pixel, or None where that breaks the bound."""
-        values = self.field.reshape(-1) if self.valid is None else self.field[self.valid]
-        dtype = self.field.dtype
+        values, dtype = self.ordinary, self.field.dtype
         if not values.size:
             return self._stream("constant", {"payload": bytes(dtype.itemsize)})
         ends = np.array([values.min(), values.max()])
@@ -176,7 +187,7 @@ class Chunk:
     @cached_property
     def is_constant(self) -> bool:
         """Whether all ordinary pixels have one value."""
-        values = self.field.reshape(-1) if self.valid is None else self.field[self.valid]
+        values = self.ordinary
         return not values.size or bool(values.min() == values.max())
 
     def raw(self, best: int | None = None) -> Stream | None:
@@ -200,7 +211,7 @@ class Chunk:
         payload, decoded = encode_classical(self.target[:], self.valid, self.domain.step)
         return self._predicted("classical", {"payload": payload}, decoded, None)
 
-    def neural(self, model: Model) -> tuple[Stream, bool]:
+    def neural(self, model: Model) -> tuple[Stream, bool] | None:
         """Coarse-to-fine prediction by a model."""
         from adiabat.codec.volume import TAPER, encode_frames
 
@@ -245,10 +256,12 @@ class Chunk:
 
     def _predicted(
         self, path: str, coded: dict[str, bytes], decoded: Decoded, model: bytes | None
-    ) -> tuple[Stream, bool]:
-        """Make values of what a decoder will give, and check them."""
+    ) -> tuple[Stream, bool] | None:
+        """Make values of what a decoder will give, and check them; None where one that is no atom became one."""
         sections = {**self._common, **coded}
         values = values_of(self.domain, decoded, self.field.dtype, sections, self.valid_range)
+        if self.valid is not None and any((values[self.valid] == atom).any() for atom in self.atoms):
+            return None
         stream, exact = self.checked(
             path, sections, values, self.outside(values, self.kept), self.kept.stated(),
             domain=self.domain.parameters(), model=model, wrap=self.wraps if path == "neural" else False,
@@ -278,22 +291,3 @@ class Chunk:
             values[outside] = self.field[outside]
         exact = not violations(self.field, values, self.valid, Bound("lossless")).any()
         return self._stream(path, sections, stated, **fields), exact
-
-
-def values_of(
-    domain: Domain,
-    decoded: Decoded,
-    dtype: np.dtype[np.floating],
-    sections: dict[str, bytes],
-    limits: Range,
-) -> NDArray[np.floating]:
-    """From decoded integers to values, before exceptions and the mask; shared by encoder and decoder."""
-    values = np.empty(decoded.shape, dtype)
-    for part in [slice(None)] if isinstance(domain, ProfileDomain) else slabs(values.shape):
-        values[part] = domain.from_fine(decoded[part].astype(np.int64, copy=False), dtype)
-    if "signs" in sections:
-        values[read_plane(sections["signs"], decoded.shape)] *= -1
-    if "low_words" in sections:
-        low = unshuffle(unpack(sections["low_words"], 4 * values.size), np.dtype(np.uint32))
-        values = with_low_words(values, low)
-    return values if isinstance(domain, OrderedDomain) else clip(values, limits)

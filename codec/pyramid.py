@@ -9,7 +9,6 @@ Spec: `spec/stream.md`, `spec/bounds.md`, `spec/mask.md`, `spec/pyramid.md`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,23 +18,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.arguments import finite, hashes, representable, value_range
 from adiabat.codec.bound import Bound
+from adiabat.codec.candidates import smallest
 from adiabat.codec.context import ChunkContext
 from adiabat.codec.decoding import decode_array
 from adiabat.codec.frames import Layout
 from adiabat.codec.noise import Noise
 from adiabat.codec.paths import Chunk
 from adiabat.codec.statics import Static, find_static
-from adiabat.codec.stream import ELEMENTS_PER_BYTE, MAX_ELEMENTS, Stream, element_count
+from adiabat.codec.stream import MAX_ELEMENTS, element_count
 
 __all__ = ["Pyramid"]
 
 TUNES = ("bytes", "rmse")
-SAMPLE = 1 << 19  # values of spectra from which neighbours' prediction is judged
-SMALL = 1 << 17  # values of a chunk that is coded with its static fields and without
-
-# A lossy path that happens to be exact counts for less than it weighs: the data were decoded from it,
-# most likely, and encoding them again must not change path, and so values.
-EXACT_FACTOR, EXACT_BYTES = 0.75, 64
 
 
 class Pyramid(Codec):  # type: ignore[misc]
@@ -146,7 +140,7 @@ class Pyramid(Codec):  # type: ignore[misc]
             frames, layout, bound, self.fill_value, limits, self.wrap, self.threads, tune=self.tune, statics=statics,
             noise=noise, channels=self._channels_in(layout.shape),
         )  # fmt: skip
-        return self._smallest(chunk)
+        return smallest(chunk, self.model)
 
     def statics_of(self, shape: tuple[int, ...], origin: tuple[int, int] | None) -> tuple[Static, ...]:
         """Return the static fields with the chunk's place in them."""
@@ -187,35 +181,6 @@ class Pyramid(Codec):  # type: ignore[misc]
         """Return the axis of channels, where a chunk has one."""
         axis = -1 if self.channels is None and self._bound.kind == "noise" else self.channels
         return None if axis is None or not -len(shape) <= axis < len(shape) else axis % len(shape)
-
-    def _smallest(self, chunk: Chunk) -> bytes:
-        """Try the paths that may pay and keep the smallest, with a favour for data decoded before."""
-        from adiabat.codec.models import find_model
-
-        constant = chunk.constant()
-        if constant is not None and chunk.is_constant:
-            return constant.write()
-        tries = _written(constant) + _written(chunk.spectral())
-        if tries and chunk.channels is not None and self._sampled(chunk) > min(len(data) for data, _ in tries):
-            return min(tries, key=lambda item: len(item[0]))[0]
-        tries += _written(chunk.neural(find_model(self.model)))
-        if chunk.statics and chunk.field.size <= SMALL:  # naming them may cost more than they save
-            tries += _written(replace(chunk, statics=()).neural(find_model(self.model)))
-        best = min((len(data) for data, _ in tries), default=None)
-        tries += _written(chunk.classical(best))
-        best = min((len(data) for data, _ in tries), default=None)
-        tries += _written(chunk.raw(best))
-        return min(tries, key=lambda item: _cost(*item))[0]
-
-    def _sampled(self, chunk: Chunk) -> float:
-        """Bytes that prediction from neighbours would take for spectra, from a few frames; 0 where these are all."""
-        from adiabat.codec.models import find_model
-
-        few = chunk.few(SAMPLE)
-        if few is None:
-            return 0.0
-        sampled = min(_written(few.neural(find_model(self.model))), key=lambda item: len(item[0]), default=(b"", False))
-        return len(sampled[0]) * chunk.field.size / few.field.size
 
     def decode(
         self, data: object, out: NDArray[np.floating] | None = None, *, frames: NDArray[np.int64] | None = None
@@ -265,22 +230,6 @@ class Pyramid(Codec):  # type: ignore[misc]
     def __repr__(self) -> str:
         options = {key: value for key, value in self.get_config().items() if key != "id"}
         return f"Pyramid({', '.join(f'{key}={value!r}' for key, value in options.items())})"
-
-
-def _written(stream: Stream | tuple[Stream, bool] | None) -> list[tuple[bytes, bool]]:
-    """Bytes of a candidate and whether it keeps every bit; nothing where readers would refuse it."""
-    if stream is None:
-        return []
-    made, exact = stream if isinstance(stream, tuple) else (stream, False)
-    data = made.write()
-    predicted = made.path in ("classical", "neural", "spectral")
-    if predicted and element_count(made.shape) > ELEMENTS_PER_BYTE * len(data):
-        return []
-    return [(data, exact)]
-
-
-def _cost(data: bytes, favoured: bool) -> float:
-    return EXACT_FACTOR * len(data) - EXACT_BYTES if favoured else len(data)
 
 
 def laid_out(array: ArrayLike) -> tuple[NDArray[np.floating], Layout]:

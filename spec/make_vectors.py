@@ -47,6 +47,7 @@ from adiabat.codec import (
     subband_coder,
     volume,
 )
+from adiabat.codec.atoms import without_atoms
 from adiabat.codec.bound import Bound
 from adiabat.codec.description import describe
 from adiabat.codec.frames import Layout
@@ -736,6 +737,28 @@ def contents_2() -> Iterator[Valid]:
     yield "v2-classical", "classical in version 2", encoded(smooth((6, 5)), {"abs": 0.05}, "classical")
     yield "v2-raw", "raw in version 2", encoded(smooth((3, 5)), "lossless", "raw")
     yield "v2-constant", "constant in version 2", encoded(np.full((3, 5), 2.5, "<f4"), "lossless")
+
+
+def shared_values() -> Iterator[Valid]:
+    """Give fields of which many pixels have one value, kept by the mask."""
+    field = rough((26, 38)).astype(np.float64)
+    clouds = np.clip((field - np.quantile(field, 0.3)) / np.ptp(field) / 0.4, 0, 1).astype("<f4")
+    for name, dtype, limits in (
+        ("", "<f4", (None, None)),
+        ("-range", "<f4", (0.0, 1.0)),
+        ("-big-f8", ">f8", (0.0, None)),
+    ):
+        layout = Layout.of(clouds.astype(dtype))
+        chunk = Chunk(layout.frames(clouds.astype(dtype)), layout, Bound("abs", 1e-3), valid_range=limits)
+        made = _some(without_atoms(chunk)).neural(find_model())
+        yield f"v2-atoms{name}", f"0 and 1 stand in the mask, limits {limits}, {dtype}", _some(made)[0].write()
+
+
+def _some(value: Any) -> Any:
+    """Refuse None."""
+    if value is None:
+        raise ValueError("no such stream")
+    return value
 
 
 def tapers() -> Iterator[Valid]:
@@ -1566,7 +1589,7 @@ VERSION_1: Sources = (
     (refused_envelopes, refused_headers, refused_payloads, refused_networks),
 )
 VERSION_2: Sources = (
-    (orders, contents_2, tapers, statics, hand_made_2),
+    (orders, contents_2, shared_values, tapers, statics, hand_made_2),
     (refused_plans, refused_statics, refused_profiles),
 )
 
