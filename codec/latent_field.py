@@ -95,9 +95,7 @@ class LatentField:
     @cached_property
     def spread(self) -> float:
         """Standard deviation about the centre."""
-        off = self.unexplained - self.centre
-        largest = float(np.abs(off).max(initial=0.0))
-        return largest * math.sqrt(float(np.mean((off / largest) ** 2))) if largest else 0.0
+        return _root_mean_square(self.unexplained - self.centre)
 
     @cached_property
     def codable(self) -> bool:
@@ -127,5 +125,10 @@ class LatentField:
     def rmse(self, decoded: NDArray[np.floating]) -> float:
         """Root mean square error over the ordinary values, in float64."""
         flat = decoded.reshape(-1) if self.valid is None else decoded[self.valid]
-        error = flat.astype(np.float64) - self.values
-        return math.sqrt(float(np.mean(error * error))) if error.size else 0.0
+        return _root_mean_square(flat.astype(np.float64) - self.values)
+
+
+def _root_mean_square(values: Floats) -> float:
+    """0 where there are none; in units of the largest, whose square may be beyond float64."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2))) if largest else 0.0

@@ -79,6 +79,13 @@ def test_an_error_beyond_float32_falls_back_to_pyramid():
     assert describe(data)["codec"] == "adiabat.pyramid"
 
 
+def test_an_error_whose_square_is_beyond_float64():
+    field = smooth((24, 32)).astype("f8") * 1e180
+    codec = Hyperprior(target={"rmse": 1e181})
+    error = (codec.decode(codec.encode(field)) - field) / 1e181
+    assert np.sqrt(np.mean(error**2)) <= 1
+
+
 def test_frames_that_repeat_are_left_to_pyramid():
     stack = np.stack([smooth((60, 90))] * 8)
     codec = Hyperprior(target={"rmse": 0.05})
