@@ -36,10 +36,7 @@ def add(source: str | os.PathLike[str]) -> Path:
         If the package has float graphs and onnxruntime is not installed.
     """
     path = Path(source)
-    data = path.read_bytes()
-    if path.suffix == statics.SUFFIX:
-        return cache_folder() / f"{statics.add_static(data)}{statics.SUFFIX}"
-    return keep(f"{check(data, run=True).sha256}{SUFFIX}", data)
+    return _add(path, _read(path))
 
 
 def add_store(store: str | os.PathLike[str]) -> list[Path]:
@@ -53,16 +50,30 @@ def add_store(store: str | os.PathLike[str]) -> list[Path]:
         If a file there is not what its name says, or would be refused by `add`.
     """
     folder, added = Path(store) / STORE_FOLDER, []
-    limits = {SUFFIX: SIZE_LIMIT, statics.SUFFIX: statics.SIZE_LIMIT}
     for path in sorted([*folder.glob("*.*"), *(Path(store) / STORE_MODELS).glob("*.*")]):
-        if path.suffix in limits:
-            size = path.stat().st_size
-            if size > limits[path.suffix]:
-                raise ModelMismatchError(f"expected {path} to hold at most {limits[path.suffix]} bytes, got {size}")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.suffix in (SUFFIX, statics.SUFFIX) and path.is_file():  # a pipe would never end
+            data = _read(path)
+            digest = hashlib.sha256(data).hexdigest()
             if path.stem != digest:
                 raise ModelMismatchError(f"expected {path} to hold what its name says, got SHA-256 {digest}")
-            added.append(add(path))
+            added.append(_add(path, data))
     if not added:
         raise ModelNotFoundError(f"expected models or static fields in {folder}, got none: nothing to add")
     return added
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file that is not too large."""
+    limit, size = statics.SIZE_LIMIT if path.suffix == statics.SUFFIX else SIZE_LIMIT, path.stat().st_size
+    if size > limit:
+        raise ModelMismatchError(f"expected {path} to hold at most {limit} bytes, got {size}")
+    return path.read_bytes()
+
+
+def _add(path: Path, data: bytes) -> Path:
+    if path.suffix == statics.SUFFIX:
+        return cache_folder() / f"{statics.add_static(data)}{statics.SUFFIX}"
+    try:
+        return keep(f"{check(data, run=True).sha256}{SUFFIX}", data)
+    except ModelMismatchError as error:
+        raise ModelMismatchError(f"{path}: {error}") from error

@@ -5,27 +5,21 @@ Nested neighbours lie far apart in memory, so that along one axis nothing can be
 the equatorial one south-west of it and the southern one south-west of that: their edges are true ones, and values go on
 across them. Cells are moved, never changed. Spec: `spec/healpix.md`.
 
-Found through the entry points `numcodecs.codecs` (`HealpixStrips`) and `zarr.codecs` (`HealpixCodec`).
+Numcodecs finds `HealpixStrips` through an entry point; nothing here needs zarr. For Zarr v3 there is `healpix_plugin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numcodecs.abc import Codec
 from numpy.typing import ArrayLike, NDArray
-from zarr.abc.codec import ArrayArrayCodec
-from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import NDBuffer
-from zarr.core.chunk_grids import RegularChunkGrid
-from zarr.core.common import parse_named_configuration
 
 from adiabat.codec.faces import FACES, from_faces, side_of, to_faces
 
-__all__ = ["STRIPS", "HealpixCodec", "HealpixStrips", "from_strips", "strip_shape", "to_strips"]
+__all__ = ["STRIPS", "HealpixStrips", "check_shape", "from_strips", "strip_shape", "to_strips"]
 
 STRIPS = 4
 ORDER = np.array([0, 4, 11, 1, 5, 8, 2, 6, 9, 3, 7, 10])  # faces of each strip, from the north
@@ -114,6 +108,8 @@ class HealpixStrips(Codec):  # type: ignore[misc]
 
     def __init__(self, nside: int | None = None, dtype: str | None = None) -> None:
         if nside is not None:
+            if type(nside) is not int:
+                raise TypeError(f"{self.codec_id}: expected an integer for nside, got {nside!r}")
             side_of(FACES * nside**2)
         self.nside, self.dtype = nside, None if dtype is None else np.dtype(dtype).str
 
@@ -124,7 +120,7 @@ class HealpixStrips(Codec):  # type: ignore[misc]
             raise ValueError(f"{self.codec_id}: expected an array in C order, got another")
         if self.nside is not None and values.shape[-1:] != (FACES * self.nside**2,):
             raise ValueError(f"{self.codec_id}: expected {FACES * self.nside**2} cells, got shape {values.shape}")
-        _check(values.shape)
+        check_shape(values.shape)
         return to_strips(values)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
@@ -146,72 +142,8 @@ class HealpixStrips(Codec):  # type: ignore[misc]
         return {"id": self.codec_id} | {key: value for key, value in options.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class HealpixCodec(ArrayArrayCodec):
-    """The array-to-array codec of Zarr v3; it has no options.
-
-    Examples
-    --------
-    >>> import zarr
-    >>> array = zarr.create_array(
-    ...     {}, shape=(2, 3072), chunks=(1, 3072), dtype="f4", compressors=None, filters=[{"name": "adiabat.healpix"}],
-    ...     serializer={"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.1}}})
-    >>> array[:] = np.linspace(250, 300, 6144, dtype="f4").reshape(2, 3072)
-    >>> bool(np.abs(array[1] - np.linspace(250, 300, 6144)[3072:]).max() <= 0.1)
-    True
-    """
-
-    is_fixed_size = True
-    name: ClassVar[str] = "adiabat.healpix"
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read the entry of ``zarr.json``."""
-        _, configuration = parse_named_configuration(data, cls.name, require_configuration=False)
-        if configuration:
-            raise ValueError(f"{cls.name} has no options, got {sorted(configuration)}")
-        return cls()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the entry for ``zarr.json``."""
-        return {"name": self.name}
-
-    def validate(self, *, shape: Any, dtype: Any, chunk_grid: Any) -> None:
-        """Refuse an array whose last axis is not all cells of a sphere in one chunk."""
-        if isinstance(chunk_grid, RegularChunkGrid):
-            _check(chunk_grid.chunk_shape)
-            if shape[-1] > chunk_grid.chunk_shape[-1]:
-                raise ValueError(
-                    f"{self.name}: expected all cells of the last axis in one chunk, "
-                    f"got {shape[-1]} in chunks of {chunk_grid.chunk_shape[-1]}"
-                )
-
-    def resolve_metadata(self, chunk_spec: ArraySpec) -> ArraySpec:
-        """What the next codec sees."""
-        return replace(chunk_spec, shape=strip_shape(chunk_spec.shape))
-
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """The same."""
-        return input_byte_length
-
-    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
-        return self._encode_sync(chunk_data, chunk_spec)
-
-    async def _decode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return self._decode_sync(chunk_data, chunk_spec)
-
-    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
-        _check(chunk_data.shape)
-        strips: Any = to_strips(chunk_data.as_numpy_array())
-        return chunk_spec.prototype.nd_buffer.from_ndarray_like(strips)
-
-    def _decode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
-        cells: Any = from_strips(chunk_data.as_numpy_array().reshape(strip_shape(chunk_spec.shape)))
-        return chunk_spec.prototype.nd_buffer.from_ndarray_like(cells)
-
-
-def _check(shape: Sequence[int]) -> None:
-    """Refuse chunks whose last axis is no sphere."""
+def check_shape(shape: Sequence[int]) -> None:
+    """Refuse chunks whose last axis is no sphere, as ValueError."""
     try:
         strip_shape(shape)
     except ValueError:

@@ -33,7 +33,7 @@ from adiabat.codec.hvae_lattice import (
     scale_of,
     settle_place,
 )
-from adiabat.codec.integer_net import INPUT_ZERO, Layer, Runner, prove_range, runner
+from adiabat.codec.integer_net import INPUT_ZERO, Layer, Runner, numpy_runner, prove_range, runner
 from adiabat.codec.octets import Reader
 from adiabat.codec.prediction import settle
 from adiabat.codec.subband_quantiser import quantise
@@ -58,9 +58,7 @@ class Prior:
         The network, INPUTS to 3.
     frequencies : NDArray[np.uint32], shape (tables, letters)
     key : str
-        Unique to the network, such as its package's hash.
-    graphs : tuple of two bytes
-        The network as ONNX, in integers and in float32; empty where it has none.
+        Unique to the network, such as its package's hash; empty where nobody else has it, and NumPy runs it.
 
     Raises
     ------
@@ -73,7 +71,6 @@ class Prior:
     layers: tuple[Layer, ...]
     frequencies: NDArray[np.uint32]
     key: str = ""
-    graphs: tuple[bytes, bytes] = (b"", b"")
 
     def __post_init__(self) -> None:
         passes, z = self.scales.shape
@@ -100,11 +97,7 @@ class Prior:
 
     def run(self) -> Runner:
         """How this process runs the network."""
-        if not self.graphs[0]:
-            from adiabat.codec.integer_net import numpy_runner
-
-            return numpy_runner(self.layers)
-        return runner(f"{self.key}/prior", self.layers, *self.graphs)
+        return runner(f"{self.key}/prior", self.layers) if self.key else numpy_runner(self.layers)
 
 
 @dataclass(frozen=True)

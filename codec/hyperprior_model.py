@@ -1,7 +1,7 @@
 """The model of Hyperprior: the entropy-parameter networks h_s, frequency tables, and where symbols are put back.
 
-A package of kind "hyperprior" (`package`; spec/model.md): for each network its ONNX graph and the same integers as
-`.npy`, `frequencies.npy`, `shrink.npy`.
+A package of kind "hyperprior" (`package`; spec/model.md): for each network integers as `.npy`, `frequencies.npy`,
+`shrink.npy`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,14 @@ SHRINK_LIMIT = 128  # of 256ths of a step
 
 @dataclass(frozen=True)
 class Net:
-    """One network: its integer layers, and the same as ONNX graphs (in float32 for GPUs)."""
+    """One network: its integer layers."""
 
     key: str
     layers: tuple[Layer, ...]
-    graph: bytes
-    float_graph: bytes
 
     def runner(self) -> Runner:
         """How this process runs the network."""
-        return runner(self.key, self.layers, self.graph, self.float_graph)
+        return runner(self.key, self.layers)
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,7 @@ def _net(name: str, package: Package, shifts: list[int]) -> Net:
     sizes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
     if sizes != (INPUTS, OUTPUTS):
         raise ValueError(f"{name}: expected {INPUTS} inputs and {OUTPUTS} outputs, got {sizes}")
-    graphs = package.parts[f"{name}/net.onnx"], package.parts[f"{name}/net-float.onnx"]
-    if any(b"location" in graph for graph in graphs):  # the key under which ONNX names files of its own
-        raise ValueError(f"{name}/net.onnx refers to other files")
-    return Net(f"{package.sha256}/{name}", layers, *graphs)
+    return Net(f"{package.sha256}/{name}", layers)
 
 
 _shelf = Shelf(KIND, _read)

@@ -12,7 +12,6 @@ float32 below 2**24, and not the 16-bit sums of two products that some CPUs form
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -24,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.errors import ModelMismatchError
+from adiabat.codec.workers import ProcessLock
 
 INPUT_ZERO = 128  # a stored input of 128 means 0
 LIMIT = 255  # largest stored input, and largest hidden value
 EXACT = 1 << 24  # integers up to here are exact in float32
 PAIR = (1 << 15) - 1  # what a 16-bit sum of two products holds
+DEEPEST, WIDEST, MOST_WEIGHTS = 16, 2048, 1 << 17  # layers, outputs of one, weights of all: bounds memory and time
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,15 @@ def prove_range(layers: tuple[Layer, ...]) -> int:
     Raises
     ------
     ValueError
-        If some sum could reach 2**24, or two products that stand side by side 2**15, or if widths or shifts disagree.
+        If some sum could reach 2**24, or two products that stand side by side 2**15, if widths or shifts disagree, or
+        if the network is too large.
     """
-    worst = 0
+    worst, weights = 0, sum(layer.weight.size for layer in layers)
+    if len(layers) > DEEPEST or weights > MOST_WEIGHTS or any(layer.weight.shape[1] > WIDEST for layer in layers):
+        raise ValueError(
+            f"expected at most {DEEPEST} layers of {WIDEST} outputs each and {MOST_WEIGHTS} weights in all, got "
+            f"{[layer.weight.shape for layer in layers[: DEEPEST + 1]]}"
+        )
     for number, layer in enumerate(layers):
         if number and layer.weight.shape[0] != layers[number - 1].weight.shape[1]:
             raise ValueError(
@@ -128,6 +135,7 @@ def open_session(graph: bytes, *, threads: int, optimise: bool, cuda: bool = Fal
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes look like
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(graph, options, providers=providers)
@@ -135,34 +143,34 @@ def open_session(graph: bytes, *, threads: int, optimise: bool, cuda: bool = Fal
 
 RUNNERS = ("numpy", "onnx", "onnx-unoptimised", "onnx-float", "cuda")
 _cache: dict[tuple[int, str], Runner] = {}
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
-def runner(name: str, layers: tuple[Layer, ...], graph: bytes, float_graph: bytes = b"") -> Runner:
+def runner(name: str, layers: tuple[Layer, ...]) -> Runner:
     """The best runner there is for a network, one per process (sessions survive neither pickling nor forking).
 
     name: a key that is unique to the network, such as its model's hash and its own name. The environment variable
-    ADIABAT_RUNNER = numpy | onnx | onnx-unoptimised | onnx-float | cuda forces one of them; the last two run the graph
-    in float32, where the package has one.
+    ADIABAT_RUNNER = numpy | onnx | onnx-unoptimised | onnx-float | cuda forces one of them; the last two hold all
+    integers in float32. What onnxruntime runs is made of the layers (`integer_graph`).
     """
     key = (os.getpid(), name)
     with _lock:
         if key not in _cache:
-            _cache[key] = _choose(layers, graph, float_graph)
+            _cache[key] = _choose(layers)
         return _cache[key]
 
 
-def _choose(layers: tuple[Layer, ...], graph: bytes, float_graph: bytes) -> Runner:
+def _choose(layers: tuple[Layer, ...]) -> Runner:
+    from adiabat.codec.integer_graph import float_graph, integer_graph
+
     forced = os.environ.get("ADIABAT_RUNNER", "")
     if forced not in ("", *RUNNERS):
         raise ValueError(f"ADIABAT_RUNNER: expected one of {RUNNERS}, got {forced!r}")
     if forced == "numpy":
         return numpy_runner(layers)
     try:
-        in_float = forced in ("onnx-float", "cuda") and float_graph
-        return _checked(
-            layers, float_graph if in_float else graph, optimise=forced != "onnx-unoptimised", cuda=forced == "cuda"
-        )
+        graph = (float_graph if forced in ("onnx-float", "cuda") else integer_graph)(layers)
+        return _checked(layers, graph, optimise=forced != "onnx-unoptimised", cuda=forced == "cuda")
     except ImportError:
         if forced:
             raise
@@ -171,7 +179,7 @@ def _choose(layers: tuple[Layer, ...], graph: bytes, float_graph: bytes) -> Runn
 
 
 def _checked(layers: tuple[Layer, ...], graph: bytes, *, optimise: bool, cuda: bool) -> Runner:
-    """Make a runner of the graph, and see that it is the network of these integers."""
+    """Make a runner of the graph, and see that this onnxruntime gives the integers that it must on this processor."""
     inputs = np.random.default_rng(0).integers(0, LIMIT + 1, (64, layers[0].weight.shape[0]), np.uint8)
     try:
         run = onnx_runner(graph, optimise=optimise, cuda=cuda)
@@ -179,9 +187,9 @@ def _checked(layers: tuple[Layer, ...], graph: bytes, *, optimise: bool, cuda: b
     except ImportError:
         raise
     except Exception as error:  # onnxruntime's own errors have no common base but this
-        raise ModelMismatchError(f"the model's graph does not run: {str(error).partition(chr(10))[0]}") from error
+        raise ModelMismatchError(f"the network does not run: {str(error).partition(chr(10))[0]}") from error
     if not same:
-        raise ModelMismatchError("the model's graph and its integers are two different networks")
+        raise ModelMismatchError("onnxruntime and NumPy give different integers here: set ADIABAT_RUNNER=numpy")
     return run
 
 

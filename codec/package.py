@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import threading
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -26,11 +25,14 @@ from numpy.typing import NDArray
 from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
 from adiabat.codec.header import MODEL_BYTES
 from adiabat.codec.lending import LENT
+from adiabat.codec.npy import read_npy
+from adiabat.codec.workers import ProcessLock
 
 SUFFIX = ".zip"
 STORE_FOLDER = ".adiabat"  # of a store, for static fields that its readers need
 STORE_MODELS = f"{STORE_FOLDER}/models"  # of a store, for model packages
 SIZE_LIMIT = 8 << 20  # bytes of a package, and of all its parts unpacked
+PARTS_LIMIT = 1024
 # Who reads a package of each kind, and so says whether it is one.
 KINDS = {
     "pyramid": "adiabat.codec.models",
@@ -66,10 +68,10 @@ class Package:
 
     def array(self, name: str, dtype: type[np.generic], axes: int) -> NDArray[Any]:
         """One of its parts as an array of this dtype and so many axes."""
-        array = np.load(io.BytesIO(self.parts[name]), allow_pickle=False)
-        if array.dtype != np.dtype(dtype) or array.ndim != axes:
-            raise ValueError(f"{name}: expected {np.dtype(dtype)} of {axes} axes, got {array.dtype} of {array.ndim}")
-        return np.asarray(array)
+        try:
+            return read_npy(self.parts[name], dtype, axes)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 HEX = frozenset("0123456789abcdef")
@@ -102,10 +104,15 @@ def unpack(data: bytes) -> Package:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
             if len(data) > SIZE_LIMIT or unpacked > SIZE_LIMIT:
                 raise ValueError(f"expected at most {SIZE_LIMIT} bytes, got {len(data)}, {unpacked} unpacked")
-            parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+            if len(entries) > PARTS_LIMIT or len({entry.filename for entry in entries}) < len(entries):
+                raise ValueError(f"expected at most {PARTS_LIMIT} parts of different names, got {len(entries)}")
+            if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+                raise ValueError("expected parts stored or deflated")  # others take memory that no size tells of
+            parts = {entry.filename: archive.read(entry) for entry in entries}
         manifest = json.loads(parts["manifest.json"])
         if not isinstance(manifest, dict):
             raise ValueError("manifest.json is no object")
@@ -121,13 +128,14 @@ def broken(error: Exception) -> ModelMismatchError:
 
 
 def check(data: bytes, *, run: bool = False) -> Package:
-    """Unpack a package and have the codec that it is for read all of it.
+    """Unpack a package, have the codec that it is for read all of it, and check its float graphs, where it has any.
 
     Parameters
     ----------
     data : bytes
     run : bool
-        Whether its float graphs, where it has any, are also run once: needs onnxruntime, and takes a second or so.
+        Whether these are also run once: needs onnxruntime and onnx, and takes a second or so. Without onnx they are
+        otherwise not checked here: they are where they would run.
 
     Raises
     ------
@@ -141,22 +149,18 @@ def check(data: bytes, *, run: bool = False) -> Package:
         raise ModelMismatchError(f"expected a model package of a kind of {list(KINDS)}, got {package.kind!r}")
     codec = import_module(KINDS[package.kind])
     model = codec.load(data)
-    if run and hasattr(codec, "check_graphs"):  # networks of integers are proved instead
-        _try_graphs(package.kind, codec.check_graphs, model)
+    if hasattr(codec, "check_graphs"):  # networks of integers are proved instead
+        _check_graphs(package.kind, codec.check_graphs, model, run=run)
     return package
 
 
-def _try_graphs(kind: str, check_graphs: Callable[[Any], None], model: object) -> None:
-    """Run the float graphs of a model once."""
+def _check_graphs(kind: str, check_graphs: Callable[..., None], model: object, *, run: bool) -> None:
     try:
-        check_graphs(model)
+        check_graphs(model, run=run)
     except ImportError as error:
-        problem = f"a model of kind {kind} is tried before it is added, and runs in onnxruntime"
-        raise ImportError(f"{problem}: pip install 'adiabat[cpu]'") from error
-    except ModelMismatchError:
-        raise
-    except Exception as error:  # onnxruntime's own errors have no common base but this
-        raise ModelMismatchError(f"the model's graphs do not run: {str(error).partition(chr(10))[0]}") from error
+        if run:
+            problem = f"a model of kind {kind} is tried before it is added, and runs in onnxruntime"
+            raise ImportError(f"{problem}: pip install 'adiabat[cpu]'") from error
 
 
 def cache_folder() -> Path:
@@ -178,7 +182,7 @@ def packages() -> list[Path]:
 
 
 _packages: dict[str, Package] = {}
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def find_package(name: str | os.PathLike[str], kind: str) -> Package:
@@ -226,7 +230,7 @@ class Shelf(Generic[Model]):
     def __init__(self, kind: str, read: Callable[[Package], Model]) -> None:
         self._kind, self._read = kind, read
         self._models: dict[str, Model] = {}
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     def find(self, name: str | os.PathLike[str] | None = None) -> Model:
         """The model of this name, hash or path; the shipped one if None. ModelNotFoundError, ModelMismatchError."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from adiabat.codec.domain import TARGET_LIMIT
 from adiabat.codec.errors import CorruptStreamError, ModelMismatchError, ModelNotFoundError
+from adiabat.codec.npy import read_npy
 from adiabat.codec.octets import Reader, write_varint
 
 SUFFIX = ".npy"
@@ -161,13 +161,12 @@ def _read(data: bytes, sha256: str | None = None) -> NDArray[np.float32]:
     if sha256 not in (None, digest) or len(data) > SIZE_LIMIT:
         raise ModelMismatchError(f"expected the static field {sha256}, got {len(data)} bytes of SHA-256 {digest}")
     try:
-        field = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        field = read_npy(data, np.float32, 2)
+        if not field.size or not np.isfinite(field).all():
+            raise ValueError(f"expected finite values (y, x), got shape {field.shape}")
+    except ValueError as error:
         raise ModelMismatchError(f"not a static field: {error}") from error
-    good = isinstance(field, np.ndarray) and field.dtype == np.dtype("<f4") and field.ndim == 2
-    if not good or not field.flags.c_contiguous or not np.isfinite(field).all():
-        raise ModelMismatchError("not a static field: expected finite little-endian float32 (y, x) in C order")
-    return np.asarray(field)
+    return field
 
 
 def static_file(field: NDArray[np.floating]) -> bytes:

@@ -1,4 +1,4 @@
-"""The threads that help one call: a pool for each process and size, since none survives a fork.
+"""The threads that help one call, and locks: of each process its own, since none survives a fork.
 
 Beside the pipeline: the kernels of `lattice`, `side` and ONNX Runtime release the interpreter's lock.
 """
@@ -6,6 +6,7 @@ Beside the pipeline: the kernels of `lattice`, `side` and ONNX Runtime release t
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -14,6 +15,29 @@ Result = TypeVar("Result")
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _limits: list[int] = []
+
+
+class ProcessLock:
+    """A lock of each process's own: what a thread holds while another forks would stay locked in the child for ever.
+
+    Examples
+    --------
+    >>> lock = ProcessLock()
+    >>> with lock:
+    ...     pass
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[int, threading.Lock] = {}
+
+    def __enter__(self) -> None:
+        self._own().acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._own().release()
+
+    def _own(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
 
 def cores(threads: int | None) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ ADVICE = (
     "or keeps them with: adiabat models add STORE."
 )
 HEAD = 1024  # bytes, more than any header with its table of sections
+MOST_FILES, MOST_BYTES = 64, 1 << 30  # that one store lends
 Read = Callable[[int, int], bytes]
 """Bytes from an offset, so many or as many as there are."""
 
@@ -67,6 +68,7 @@ def embed_models(store: str | Path, needed: Iterable[str] | None = None) -> list
     """
     from adiabat.codec.models import STORE_FOLDER, STORE_MODELS, SUFFIX
     from adiabat.codec.package import check, find
+    from adiabat.formats.checksums import update_checksums
 
     path = Path(store)
     packages = {}
@@ -84,6 +86,7 @@ def embed_models(store: str | Path, needed: Iterable[str] | None = None) -> list
     for file, data in zip(files, packages.values(), strict=True):
         if not (file.is_file() and file.read_bytes() == data):
             replace_file(file, data)
+    update_checksums(path, [*files, *(path / STORE_FOLDER).rglob("zarr.json")])
     return files
 
 
@@ -198,33 +201,51 @@ def lend_models(store: str | Path | Store) -> list[str]:
         If the store's files cannot be listed.
     """
     from adiabat.codec import models, package, statics
+    from adiabat.codec.errors import ModelMismatchError
+    from adiabat.codec.lending import is_lent, lend
 
     opened = open_store(store)
     kinds = {
         models.STORE_MODELS: (package.SUFFIX, package.SIZE_LIMIT),
         models.STORE_FOLDER: (statics.SUFFIX, statics.SIZE_LIMIT),
     }
-    return [
-        _lend(opened, f"{folder}/{name}", limit)
+    found = {
+        f"{folder}/{name}": limit
         for folder, (suffix, limit) in kinds.items()
         for name in sorted(_names(opened, folder))
         if re.fullmatch(rf"[0-9a-f]{{64}}{re.escape(suffix)}", name)
-    ]
+    }
+    new = {key: limit for key, limit in found.items() if not is_lent(_sha256_of(key))}
+    _check_sizes(opened, new)
+    for key in new:
+        buffer = sync(opened.get(key, default_buffer_prototype()))
+        try:
+            lend(b"" if buffer is None else buffer.to_bytes(), _sha256_of(key))
+        except ModelMismatchError as error:
+            raise ModelMismatchError(f"{key}: {error}") from error
+    return [_sha256_of(key) for key in found]
 
 
-def _lend(store: Store, key: str, limit: int) -> str:
+def _sha256_of(key: str) -> str:
+    return key.rpartition("/")[2].partition(".")[0]
+
+
+def _check_sizes(store: Store, found: Mapping[str, int]) -> None:
+    """Before anything is read: each by itself, and all together."""
     from adiabat.codec.errors import ModelMismatchError
-    from adiabat.codec.lending import is_lent, lend
 
-    sha256 = key.rpartition("/")[2].partition(".")[0]
-    if is_lent(sha256):
-        return sha256
-    size = sync(store.getsize(key))
-    if size > limit:
-        raise ModelMismatchError(f"expected {key} to hold at most {limit} bytes, got {size}")
-    buffer = sync(store.get(key, default_buffer_prototype()))
-    lend(b"" if buffer is None else buffer.to_bytes(), sha256)
-    return sha256
+    sizes = {}
+    for key, limit in found.items() if len(found) <= MOST_FILES else ():
+        if not sync(store.exists(key)):  # no file: a folder, or a pipe that would never end
+            raise ModelMismatchError(f"expected {key} to be a file")
+        sizes[key] = sync(store.getsize(key))
+        if sizes[key] > limit:
+            raise ModelMismatchError(f"expected {key} to hold at most {limit} bytes, got {sizes[key]}")
+    if len(found) > MOST_FILES or sum(sizes.values()) > MOST_BYTES:
+        raise ModelMismatchError(
+            f"expected a store to carry at most {MOST_FILES} models and static fields of {MOST_BYTES} bytes, got "
+            f"{len(found)} of {sum(sizes.values())}"
+        )
 
 
 def _names(store: Store, folder: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import zipfile
@@ -55,14 +56,15 @@ def test_graphs_that_do_not_run_are_refused_where_they_are_added(kind, graph, tm
     pytest.importorskip("onnxruntime")
     part = FLOAT[kind].GRAPHS[0]
     data = with_graph(kind, part, b"garbage" if graph == "none" else graph_of_pyramid())
-    assert package.check(data).kind == kind, "every rule of the package itself holds"
+    with pytest.raises(ModelMismatchError, match="a graph of the model is refused"):
+        package.check(data)
     (tmp_path / "odd.zip").write_bytes(data)
     with pytest.raises(ModelMismatchError):
         models.add(tmp_path / "odd.zip")
     assert not (tmp_path / "cache").exists()
     store = tmp_path / "a.zarr" / models.STORE_MODELS
     store.mkdir(parents=True)
-    (store / f"{package.check(data).sha256}.zip").write_bytes(data)
+    (store / f"{hashlib.sha256(data).hexdigest()}.zip").write_bytes(data)
     with pytest.raises(ModelMismatchError):
         models.add_store(tmp_path / "a.zarr")
 

@@ -16,7 +16,8 @@ import zarr
 
 from adiabat.codec import Pyramid
 from adiabat.codec.faces import centres, from_faces, pad, to_faces
-from adiabat.codec.healpix_strips import HealpixCodec, HealpixStrips, from_strips, strip_shape, to_strips
+from adiabat.codec.healpix_plugin import HealpixCodec
+from adiabat.codec.healpix_strips import HealpixStrips, from_strips, strip_shape, to_strips
 from adiabat.formats import compress, make_plan, take_inventory, verify
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*numpy.ndarray size changed:RuntimeWarning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import quick
 
-from adiabat.codec import integer_net
+from adiabat.codec import ModelMismatchError, integer_net
 from adiabat.codec.integer_net import EXACT, INPUT_ZERO, LIMIT, Layer, numpy_runner, onnx_runner, prove_range
 from adiabat.codec.models import NETS, find_model
 from adiabat.formats.demo import simulate_field
@@ -244,7 +245,7 @@ def test_cuda_without_a_provider_is_refused_in_one_sentence(python, tmp_path, mo
     monkeypatch.setenv("ADIABAT_RUNNER", "cuda")
     net = SHIPPED[0]
     with pytest.raises(ImportError) as caught:
-        integer_net.runner("on no GPU", net.layers, net.graph, net.float_graph)
+        integer_net.runner("on no GPU", net.layers)
     assert str(caught.value) == message
     simulate_field((1, 61, 120)).to_netcdf(tmp_path / "a.nc")
     ran = python(MAIN, "compress", "a.nc", "a.zarr", "--default-bound", "abs:0.1", ADIABAT_RUNNER="cuda")
@@ -256,9 +257,25 @@ def test_cuda_without_a_provider_is_refused_in_one_sentence(python, tmp_path, mo
 def test_unknown_runner_is_refused(monkeypatch):
     monkeypatch.setenv("ADIABAT_RUNNER", "gpu")
     with pytest.raises(ValueError, match=r"ADIABAT_RUNNER: expected one of .*'cuda'.*, got 'gpu'"):
-        integer_net.runner("never cached", SHIPPED[0].layers, SHIPPED[0].graph)
+        integer_net.runner("never cached", SHIPPED[0].layers)
 
 
 def test_one_runner_a_process_and_network():
     assert SHIPPED[0].runner() is SHIPPED[0].runner()
     assert SHIPPED[1].runner() is not SHIPPED[0].runner()
+
+
+@pytest.mark.parametrize("widths", [(1, *[1] * 16, 3), (8, 2049, 3), (512, 256, 3)], ids=["deep", "wide", "large"])
+def test_networks_too_large_are_refused(widths):
+    """Memory and time of a network that somebody else made."""
+    layers = tuple(Layer(np.zeros(shape, np.int8), 0) for shape in pairwise(widths))
+    with pytest.raises(ValueError, match="expected at most 16 layers of 2048 outputs each and 131072 weights in all"):
+        prove_range(layers)
+
+
+def test_a_processor_that_errs_is_noticed(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(integer_net, "_cache", {})
+    monkeypatch.setattr(integer_net, "numpy_runner", lambda layers: lambda inputs: np.zeros((64, 3), np.int32))
+    with pytest.raises(ModelMismatchError, match="give different integers here: set ADIABAT_RUNNER=numpy"):
+        integer_net.runner("never cached", SHIPPED[0].layers)

@@ -228,7 +228,7 @@ def test_same_symbols_and_nearly_same_values_over_threads_and_optimisation(field
     seen = []
     real = vq_field.read_indices
     monkeypatch.setattr(vq_field, "read_indices", lambda *a, **k: seen.append(real(*a, **k)) or seen[-1])
-    monkeypatch.setattr(vq_model, "session", lambda key, graph, threads: float_graph.runner(graph, optimise=False))
+    monkeypatch.setattr(vq_model, "session", lambda key, graph, *_: float_graph.runner(graph, optimise=False))
     decoded.append(VQ(target={"ratio": 60}).decode(stream))
     plain = [float_graph.runner(model.graphs[f"g_s_{kind}.onnx"], optimise=True) for kind in range(vq_transform.KINDS)]
     assert len(plain) == len(seen) + 2

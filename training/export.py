@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from adiabat.codec.integer_net import INPUT_ZERO, LIMIT, Layer, numpy_runner, onnx_runner, prove_range
+from adiabat.codec import integer_graph
+from adiabat.codec.integer_net import INPUT_ZERO, Layer, numpy_runner, onnx_runner, prove_range
 from adiabat.codec.models import FORMAT, NETS
 
 
@@ -30,34 +31,14 @@ class IntegerNet:
 
 
 def graph(layers: tuple[Layer, ...]) -> bytes:
-    """The network as standard ONNX: QLinearMatMul for each hidden layer, MatMulInteger for the last.
-
-    uint8 (targets, inputs) -> int32 (targets, outputs). All scales are powers of two, so that requantising is exact.
+    """The network as standard ONNX, in products of bytes: uint8 (targets, inputs) -> int32 (targets, outputs).
 
     Raises
     ------
     ValueError
         If some sum could leave the exact integers, or ONNX and NumPy disagree.
     """
-    prove_range(layers)
-    constants = [
-        numpy_helper.from_array(np.array(INPUT_ZERO, np.uint8), "input_zero"),
-        numpy_helper.from_array(np.array(0, np.uint8), "zero"),
-        numpy_helper.from_array(np.array(0, np.int8), "weight_zero"),
-        numpy_helper.from_array(np.array(1, np.float32), "one"),
-    ]
-    nodes, value, zero = [], "inputs", "input_zero"
-    for number, layer in enumerate(layers):
-        weight, result = f"weight{number}", f"value{number}"
-        constants.append(numpy_helper.from_array(layer.weight, weight))
-        if number == len(layers) - 1:
-            nodes.append(helper.make_node("MatMulInteger", [value, weight, zero, "weight_zero"], ["outputs"]))
-        else:
-            constants.append(numpy_helper.from_array(np.array(2.0**layer.shift, np.float32), f"scale{number}"))
-            operands = [value, "one", zero, weight, "one", "weight_zero", f"scale{number}", "zero"]
-            nodes.append(helper.make_node("QLinearMatMul", operands, [result]))
-            value, zero = result, "zero"
-    return _finished(layers, nodes, constants)
+    return _proved(layers, integer_graph.integer_graph)
 
 
 def float_graph(layers: tuple[Layer, ...]) -> bytes:
@@ -65,49 +46,14 @@ def float_graph(layers: tuple[Layer, ...]) -> bytes:
 
     Exact because no sum leaves 24 bits (`prove_range`), in whatever order it is formed.
     """
+    return _proved(layers, integer_graph.float_graph)
+
+
+def _proved(layers: tuple[Layer, ...], write: Callable[[tuple[Layer, ...]], bytes]) -> bytes:
+    """A graph that is valid ONNX; optimised and not, on random and on extreme inputs, it equals NumPy."""
     prove_range(layers)
-    constants = [numpy_helper.from_array(np.array(INPUT_ZERO, np.float32), "input_zero")]
-    for name, end in (("low", 0), ("high", LIMIT)):
-        constants.append(numpy_helper.from_array(np.array(end, np.float32), name))
-    nodes = [
-        helper.make_node("Cast", ["inputs"], ["stored"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["stored", "input_zero"], ["value"]),
-    ]
-    value = "value"
-    for number, layer in enumerate(layers):
-        weight, scale, total = f"weight{number}", f"scale{number}", f"total{number}"
-        constants.append(numpy_helper.from_array(layer.weight.astype(np.float32), weight))
-        nodes.append(helper.make_node("MatMul", [value, weight], [total]))
-        if number == len(layers) - 1:
-            nodes.append(helper.make_node("Cast", [total], ["outputs"], to=TensorProto.INT32))
-        else:
-            constants.append(numpy_helper.from_array(np.array(2.0**-layer.shift, np.float32), scale))
-            nodes.append(helper.make_node("Mul", [total, scale], [f"scaled{number}"]))
-            nodes.append(helper.make_node("Round", [f"scaled{number}"], [f"rounded{number}"]))
-            value = f"value{number}"
-            nodes.append(helper.make_node("Clip", [f"rounded{number}", "low", "high"], [value]))
-    return _finished(layers, nodes, constants)
-
-
-def _finished(layers: tuple[Layer, ...], nodes: list[Any], constants: list[Any]) -> bytes:
-    """A checked graph from uint8 "inputs" to int32 "outputs"."""
-    sizes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
-    inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["targets", sizes[0]])
-    outputs = helper.make_tensor_value_info("outputs", TensorProto.INT32, ["targets", sizes[1]])
-    model = helper.make_model(
-        helper.make_graph(nodes, "pyramid", [inputs], [outputs], constants),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=9,
-        producer_name="adiabat",
-    )
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString(deterministic=True)
-    _check_equal(layers, data)
-    return data
-
-
-def _check_equal(layers: tuple[Layer, ...], data: bytes) -> None:
-    """Compare ONNX, optimised and not, with NumPy on random and on extreme inputs."""
+    data = write(layers)
+    onnx.checker.check_model(data)
     rng, width = np.random.default_rng(0), layers[0].weight.shape[0]
     inputs = rng.integers(0, 256, (4096, width)).astype(np.uint8)
     inputs[:1024] = np.where(inputs[:1024] < INPUT_ZERO, 0, 255)
@@ -117,6 +63,7 @@ def _check_equal(layers: tuple[Layer, ...], data: bytes) -> None:
     for optimise in (True, False):
         if not np.array_equal(onnx_runner(data, optimise=optimise)(inputs), expected):
             raise ValueError("the exported graph and its definition in NumPy give different integers")
+    return data
 
 
 def package(nets: dict[str, IntegerNet], frequencies: NDArray[np.uint32], about: dict[str, Any]) -> bytes:

@@ -1,13 +1,12 @@
 """The model of Pyramid: networks, linear weights and frequency tables; and the folder of the shipped packages.
 
-A package of kind "pyramid" (`package`; spec/model.md) holds for each network the ONNX graph and the same integers as
-`.npy`, and `frequencies.npy`.
+A package of kind "pyramid" (`package`; spec/model.md) holds for each network integers as `.npy`, and `frequencies.npy`.
+The ONNX graphs beside them are for other programs: what runs here is made of the integers (`integer_graph`).
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from adiabat.codec.adding import add, add_store
 from adiabat.codec.entropy import Tables
 from adiabat.codec.errors import ModelMismatchError
+from adiabat.codec.integer_graph import float_graph, integer_graph
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
 from adiabat.codec.lattice import PASSES
 from adiabat.codec.lending import lend
@@ -37,6 +37,7 @@ from adiabat.codec.package import (
     packages,
     unpack,
 )
+from adiabat.codec.workers import ProcessLock
 
 __all__ = ["BY_FORMAT", "DEFAULT", "FORMAT", "NETS", "OUTPUTS", "SIDE", "STILL", "STORE_FOLDER", "STORE_MODELS"]
 __all__ += ["SUFFIX", "Model", "Net", "Package", "add", "add_store", "cache_folder", "find_model", "find_package"]
@@ -54,7 +55,7 @@ BY_FORMAT = {1: STILL, 2: NETS}
 
 @dataclass(frozen=True)
 class Net:
-    """One network: its integer layers, the same as ONNX graphs (in float32 for GPUs), and the linear path beside it.
+    """One network: its integer layers, and the linear path beside it.
 
     Attributes
     ----------
@@ -67,12 +68,20 @@ class Net:
     key: str
     layers: tuple[Layer, ...]
     linear: NDArray[np.int64]
-    graph: bytes
-    float_graph: bytes = b""
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The network in ONNX."""
+        return integer_graph(self.layers)
+
+    @cached_property
+    def float_graph(self) -> bytes:
+        """The same with all integers in float32, for GPUs."""
+        return float_graph(self.layers)
 
     def runner(self) -> Runner:
         """How this process runs the network."""
-        return runner(self.key, self.layers, self.graph, self.float_graph)
+        return runner(self.key, self.layers)
 
 
 @dataclass(frozen=True)
@@ -154,14 +163,11 @@ def _net(name: str, package: Package, shifts: list[int]) -> Net:
     expected = rule.side_inputs if name in SIDE else rule.inputs, rule.stencil, OUTPUTS
     if sizes != expected:
         raise ValueError(f"{name}: expected {expected} inputs, stencil, outputs, got {sizes}")
-    graphs = package.parts[f"{name}/net.onnx"], package.parts.get(f"{name}/net-float.onnx", b"")
-    if any(b"location" in graph for graph in graphs):  # the key under which ONNX names files of its own
-        raise ValueError(f"{name}/net.onnx refers to other files")
-    return Net(f"{package.sha256}/{name}", layers, linear, *graphs)
+    return Net(f"{package.sha256}/{name}", layers, linear)
 
 
 _loaded: dict[str, Model] = {}
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def find_model(name: str | os.PathLike[str] | None = None) -> Model:
