@@ -10,21 +10,25 @@ sharding may call either, so that all three forms are written out here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
-from zarr.core.chunk_grids import RegularChunkGrid
 from zarr.core.common import parse_named_configuration
 
 from adiabat.codec.bound import Bound
+from adiabat.codec.errors import AdiabatError
 from adiabat.codec.frames import frames_in
+from adiabat.codec.stream import Stream
+
+T = TypeVar("T")
+UNNAMED = "a chunk (adiabat verify --deep STORE tells which)"  # where Zarr hands over bytes alone
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class ChunkCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 "Leave the serializer out for it: Zarr's own compression keeps it exactly."
             )
         profile = None if self.bound is None else Bound.parse(self.bound).profile
-        if profile is not None and isinstance(chunk_grid, RegularChunkGrid):
-            axis, chunk = profile.on(chunk_grid.chunk_shape).axis or 0, chunk_grid.chunk_shape
+        chunk = getattr(chunk_grid, "chunk_shape", None)  # irregular grids have none
+        if profile is not None and chunk is not None:
+            axis = profile.on(chunk).axis or 0
             if shape[axis] > chunk[axis]:
                 raise ValueError(
                     f"{self.name}: bounds along axis {axis} need that axis to be one chunk; "
@@ -112,7 +117,8 @@ class ChunkCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         data = await byte_getter.get(prototype=chunk_spec.prototype)
         if data is None:
             return None
-        chunk = await asyncio.to_thread(self._decode_sync, data, chunk_spec, frames_in(selection, chunk_spec.shape))
+        frames = frames_in(selection, chunk_spec.shape)
+        chunk = await asyncio.to_thread(self._decode_sync, data, chunk_spec, frames, place_of(byte_getter))
         return chunk[selection]
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
@@ -126,17 +132,24 @@ class ChunkCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     def _decode_sync(
-        self, chunk_data: Buffer, chunk_spec: ArraySpec, frames: NDArray[np.int64] | None = None
+        self,
+        chunk_data: Buffer,
+        chunk_spec: ArraySpec,
+        frames: NDArray[np.int64] | None = None,
+        place: str = UNNAMED,
     ) -> NDBuffer:
-        chunk = self._codec(self.fill_value).decode(chunk_data.to_bytes(), frames=frames)
-        if chunk.size != np.prod(chunk_spec.shape, dtype=np.int64):
-            raise ValueError(
-                f"{self.name}: this chunk holds an array of shape {chunk.shape}, "
-                f"but the Zarr metadata say {chunk_spec.shape}"
-            )
-        dtype = chunk_spec.dtype.to_native_dtype()
-        chunk = chunk.astype(dtype, copy=False).reshape(chunk_spec.shape)
+        chunk = named(place, lambda: self._decode_bytes(chunk_data.to_bytes(), chunk_spec, frames))
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(chunk)
+
+    def _decode_bytes(self, data: bytes, chunk_spec: ArraySpec, frames: NDArray[np.int64] | None) -> Any:
+        stream = Stream.read(data)
+        dtype = chunk_spec.dtype.to_native_dtype().newbyteorder("=")
+        if (stream.dtype.newbyteorder("="), stream.shape) != (dtype, tuple(chunk_spec.shape)):
+            raise ValueError(
+                f"{self.name}: this chunk holds {stream.dtype.newbyteorder('=')} of shape {stream.shape}, "
+                f"but the Zarr metadata say {dtype} of shape {tuple(chunk_spec.shape)}"
+            )
+        return self._codec(self.fill_value).decode(data, frames=frames).astype(dtype, copy=False)
 
     def _options(self) -> list[str]:
         """Names of the codec's options."""
@@ -242,3 +255,41 @@ def _is_padded(chunk: NDArray[np.floating[Any]], fill_value: Any) -> bool:
         return False
     ends = (np.take(chunk, -1, axis=axis) for axis in range(chunk.ndim) if chunk.shape[axis] > 1)
     return any(bool(np.all(end == fill_value)) for end in ends)
+
+
+def place_of(byte_getter: Any) -> str:
+    """Where Zarr takes a chunk from, in words: its key and store, or its place in a shard.
+
+    Parameters
+    ----------
+    byte_getter : object
+        What Zarr gives `ArrayBytesCodecPartialDecodeMixin`; which attributes it has differs between Zarr's versions.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> place_of(SimpleNamespace(path="t2m/c/3/0/0", store="file:///data/store.zarr"))
+    't2m/c/3/0/0 in /data/store.zarr'
+    >>> place_of(SimpleNamespace(chunk_coords=(1, 0)))
+    'chunk (1, 0) of a shard (adiabat verify --deep STORE tells which)'
+    """
+    path, store = getattr(byte_getter, "path", None), getattr(byte_getter, "store", None)
+    if isinstance(path, str) and store is not None:
+        return f"{path} in {str(store).removeprefix('wrapping-').removeprefix('file://')}"
+    coordinates = getattr(byte_getter, "chunk_coords", None)
+    return UNNAMED if coordinates is None else UNNAMED.replace("a chunk", f"chunk {tuple(coordinates)} of a shard")
+
+
+def named(place: str, decode: Callable[[], T]) -> T:
+    """What `decode` gives; what it raises, of the same class, with the chunk's place before the message.
+
+    Raises
+    ------
+    AdiabatError, ValueError
+    """
+    try:
+        return decode()
+    except AdiabatError as error:
+        raise type(error)(f"{place}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error

@@ -22,6 +22,7 @@ from adiabat.formats.achieved import note_achieved
 from adiabat.formats.archive import Progress, do_blocks
 from adiabat.formats.blocks import Block, blocks_of, path_of
 from adiabat.formats.bundles import bundle_blocks
+from adiabat.formats.checksums import CHECKSUMS
 from adiabat.formats.engine import Run
 from adiabat.formats.errors import RequestError
 from adiabat.formats.journal import RECORDS, Record, digest_of, file_in_place_of, read_records, write_records
@@ -206,7 +207,7 @@ def _make(
     """Copy metadata and small arrays, and make room for the new times."""
     long = {file.parent for file in target.rglob(RECORDS)}  # whose chunks stay where they are
     for file in sorted(target.rglob("*")):
-        if file.is_file() and (file.name == "zarr.json" or not long & set(file.parents)):
+        if file.is_file() and (file.name in ("zarr.json", RECORDS) or not long & set(file.parents)):
             copy = store / file.relative_to(target)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
@@ -243,11 +244,11 @@ def _with_times(group: zarr.Group, names: Iterable[str], dim: str) -> Iterator[t
 
 
 def _move(store: Path, target: Path) -> None:
-    """Chunks, then what is said of arrays, then what is said of groups, which readers go by.
+    """Chunks, then what is said of arrays, then what is said of groups, which readers go by; checksums last.
 
     Everything stays where it was, too, so that a killed move can be begun again.
     """
-    order = {"zarr.json": 1, RECORDS: 1}
+    order = {"zarr.json": 1, RECORDS: 1, Path(CHECKSUMS).name: 2}
 
     def when(file: Path) -> tuple[int, int]:
         return order.get(file.name, 0), -len(file.relative_to(store).parts)

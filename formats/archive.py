@@ -20,8 +20,9 @@ import zarr
 from adiabat.formats.achieved import note_achieved, sweep
 from adiabat.formats.blocks import Block, blocks_of, find_files, open_stored, path_of, read_digest
 from adiabat.formats.bundles import Bundle, bundle_blocks
+from adiabat.formats.checksums import update_checksums
 from adiabat.formats.engine import Run, Workers, run_blocks
-from adiabat.formats.journal import Journal, Record, digest_of, read_records, write_records
+from adiabat.formats.journal import RECORDS, Journal, Record, digest_of, read_records, write_records
 from adiabat.formats.metadata import REQUEST, Groups, configuration_of, consolidate, write_metadata
 from adiabat.formats.plan import VariablePlan, make_plan
 from adiabat.formats.policy import Bound
@@ -222,7 +223,7 @@ def _matching(store: Path) -> Callable[[Record, Block], bool]:
 
     def is_as(record: Record, block: Block) -> bool:
         files = find_files(store, opened(block.array), block)
-        return read_digest(files) == (record.written_bytes, record.digest)
+        return record.stop == block.stop and read_digest(files) == (record.written_bytes, record.digest)
 
     return is_as
 
@@ -267,5 +268,6 @@ def _repair(source: Openable, blocks: Sequence[Block], space: Workspace, run: Ru
             job = Job(source, space.target, space.journal.folder, run.workers.threads(broken))
             do_blocks(job, [(block,) for block in broken], run.workers, told)
             write_records(space.target, [*(records | space.journal.read()).values()])
+            update_checksums(space.target, {space.target / block.array / RECORDS for block in broken})
         finally:
             space.discard()

@@ -152,14 +152,14 @@ def verify(
 
 
 def _check_bytes(store: Path) -> list[str]:
-    from adiabat.formats.status import check_store, take_status
+    from adiabat.formats.integrity import check_integrity, count_values
 
-    total = sum(array.values for array in take_status(store).arrays)
-    with progress_bar(err, "checking", total) as advance:
-        problems = check_store(store, decode=True, progress=advance)
-    if not problems:
-        out.print(f"{store} has the bytes that were written, and all of them decode")
-    return problems
+    with progress_bar(err, "checking", count_values(store)) as advance:
+        found = check_integrity(store, progress=advance)
+    for note in found.notes:
+        err.print(f"note: {note}", markup=False)
+    out.print(f"{found.arrays} arrays, {found.files} files of chunks: {len(found.problems) or 'nothing'} wrong")
+    return found.problems
 
 
 def _check_values(sources: list[str], store: Path, group: str | None) -> list[str]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from adiabat.codec.models import STORE_FOLDER
-from adiabat.formats.blocks import Block, find_files, open_stored, read_digest
+from adiabat.formats.blocks import Block, find_files, mark_files, open_stored, read_digest
 from adiabat.formats.chunks import blocks
 from adiabat.formats.fine_grid import fine_axes
 from adiabat.formats.generated import RECIPE, SAMPLE, Recipe, attributes_of, coarse_name, stored_name
@@ -200,7 +200,7 @@ def _generate(
 def _record(block: Block, values: NDArray[Any], files: Sequence[Path]) -> Record:
     """What was written; there is nothing that it could be compared with."""
     size, digest = read_digest(files)
-    return Record(block.key, block.stop, size, digest, values.size, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Record(block.key, block.stop, size, digest, values.size, 0, 0.0, 0.0, 0.0, 0.0, 0.0, mark_files(files))
 
 
 def _write_coarse(coarse: Coarse, store: Path, names: Mapping[str, str]) -> None:

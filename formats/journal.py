@@ -53,6 +53,8 @@ class Record:
         The largest error, in units of the variable, its magnitude or its noise as the bound has it; and over the bound.
     sum_of_errors, sum_of_squares, sum_of_magnitudes : float
         Of absolute errors, and of the source's magnitudes, in float64.
+    files : str
+        What tells its files apart, `mark_files` of them; empty in records of adiabat up to 0.8.0.
     """
 
     block: str
@@ -66,6 +68,7 @@ class Record:
     sum_of_errors: float
     sum_of_squares: float
     sum_of_magnitudes: float
+    files: str = ""
 
     @property
     def array(self) -> str:
@@ -79,13 +82,30 @@ class Record:
 
     def to_json(self) -> str:
         """One line."""
-        return json.dumps(asdict(self))
+        return json.dumps({key: value for key, value in asdict(self).items() if key != "files" or value})
 
     @classmethod
     def from_json(cls, line: str) -> Record:
         """Undo `to_json`; ValueError, TypeError or KeyError where it is none."""
-        fields = json.loads(line)
-        return cls(**{**fields, "stop": tuple(fields["stop"])})
+        try:
+            fields = json.loads(line)
+        except RecursionError:
+            raise ValueError("expected the record of a block, got deeply nested JSON") from None
+        record = cls(**{**fields, "stop": tuple(fields["stop"])})
+        record._check()
+        return record
+
+    def _check(self) -> None:
+        counts = (*self.stop, self.written_bytes, self.values, self.compared)
+        words = (self.block, self.digest, self.files)
+        good = all(isinstance(word, str) for word in words) and all(type(count) is int for count in counts)
+        if not good or min(counts) < 0 or len(self.start) != len(self.stop):
+            raise ValueError(f"expected the record of a block, got {self}")
+        if not all(type(each) in (int, float) for each in (*self._errors(), self.used)):
+            raise ValueError(f"expected numbers in the record of {self.block}, got {self._errors()}")
+
+    def _errors(self) -> tuple[float, ...]:
+        return self.max_error, self.sum_of_errors, self.sum_of_squares, self.sum_of_magnitudes
 
 
 class OfArray(Protocol):
@@ -122,7 +142,8 @@ class Journal:
                 record = Record.from_json(file.read_text())
             except (ValueError, TypeError, KeyError):
                 continue
-            records[record.block] = record
+            if file == self.folder / f"{record.block}.json":
+                records[record.block] = record
         return records
 
     def forget(self, record: Record) -> None:

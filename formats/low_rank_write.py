@@ -18,6 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from adiabat.formats.archive import write as write_archive
+from adiabat.formats.checksums import write_checksums
 from adiabat.formats.errors import RequestError
 from adiabat.formats.generated import MARK
 from adiabat.formats.low_rank_candidates import (
@@ -281,3 +282,4 @@ def _consolidate(path: Path, names: Sequence[str]) -> None:
     (path / README).unlink(missing_ok=True)  # Zarr warns of it where metadata are not consolidated
     (path / "zarr.json").write_text(json.dumps(root))
     mark(zarr.open_group(path, mode="r+"), names)
+    write_checksums(path)

@@ -20,6 +20,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
+from adiabat.formats.checksums import write_checksums
 from adiabat.formats.journal import replace_file
 from adiabat.formats.plan import HEALPIX, HEALPIX_MODELS, VariablePlan
 from adiabat.formats.policy import is_target
@@ -58,7 +59,7 @@ def write_metadata(groups: Groups, store: Path, *, command: str, request: str) -
 
 
 def consolidate(store: Path) -> None:
-    """Gather all metadata in one file, and say beside it what is needed to read the store.
+    """Gather all metadata in one file, say beside it what is needed to read the store, and sum what has no records.
 
     Where compressed arrays lie in child groups, each of these has such a file instead: with the root's own, readers
     without the codecs could not open the root either. They read the root's attributes; of a file beside, Zarr would
@@ -75,6 +76,7 @@ def consolidate(store: Path) -> None:
             _sort(store / place / "zarr.json")
         if about is not None and not children:
             (store / README).write_text(f"{about}\n")
+    write_checksums(store)
 
 
 def _sort(file: Path) -> None:

@@ -17,12 +17,13 @@ from typing import Any, ClassVar, Self
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from zarr.abc.codec import ArrayBytesCodec
+from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import parse_named_configuration
 
 from adiabat.codec.errors import CorruptStreamError, TruncatedStreamError, UnsupportedVersionError
+from adiabat.codec.zarr_plugin import UNNAMED, named, place_of
 
 __all__ = ["MaskCodec", "decode_mask", "encode_mask"]
 
@@ -182,7 +183,7 @@ def _decode(data, rows, columns, padded):  # type: ignore[no-untyped-def]
 
 
 @dataclass(frozen=True)
-class MaskCodec(ArrayBytesCodec):
+class MaskCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """The array-to-bytes codec of Zarr v3; it has no options."""
 
     is_fixed_size = False
@@ -225,9 +226,16 @@ class MaskCodec(ArrayBytesCodec):
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
 
+    async def _decode_partial_single(self, byte_getter: Any, selection: Any, chunk_spec: ArraySpec) -> NDBuffer | None:
+        """Decode a whole chunk, whose place Zarr tells here alone."""
+        data = await byte_getter.get(prototype=chunk_spec.prototype)
+        if data is None:
+            return None
+        return (await asyncio.to_thread(self._decode_sync, data, chunk_spec, place_of(byte_getter)))[selection]
+
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         return chunk_spec.prototype.buffer.from_bytes(encode_mask(chunk_data.as_numpy_array()))
 
-    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        mask: Any = decode_mask(chunk_data.to_bytes(), chunk_spec.shape)
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec, place: str = UNNAMED) -> NDBuffer:
+        mask: Any = named(place, lambda: decode_mask(chunk_data.to_bytes(), chunk_spec.shape))
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(mask)

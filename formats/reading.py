@@ -40,6 +40,7 @@ def open_archive(
     models: str | None = None,
     decode_times: bool = True,
     drop_variables: str | list[str] | None = None,
+    damaged: str | None = None,
 ) -> xr.Dataset:
     """Open a store that `adiabat` wrote, or any other Zarr group, lazily.
 
@@ -60,6 +61,8 @@ def open_archive(
     decode_times : bool
         Whether times become dates.
     drop_variables : str or list of str, optional
+    damaged : None or "nan"
+        ``"nan"``: where a chunk of floats cannot be decoded there are NaN and a warning, instead of an error.
 
     Returns
     -------
@@ -85,6 +88,7 @@ def open_archive(
     if isinstance(chunks, str) and chunks != "auto":
         raise RequestError(f'expected chunks="auto", None or sizes by dimension, got {chunks!r}')
     options = {"models": models or False, "decode_times": decode_times, "drop_variables": drop_variables}
+    options["damaged"] = damaged
     dataset = open_merged(store, group, **options)
     if not dataset.variables:
         within = [path for path in group_paths(store, group) if path and _has_arrays(store, group, path)]

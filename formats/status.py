@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
 
-from adiabat.codec.errors import AdiabatError
 from adiabat.formats.achieved import achieved
-from adiabat.formats.blocks import Block, find_files, read_digest
+from adiabat.formats.blocks import Block, find_files
 from adiabat.formats.errors import RequestError
+from adiabat.formats.integrity import check_integrity
 from adiabat.formats.journal import RECORDS, Record, by_array, read_records
 from adiabat.formats.sources.cf import is_zarr
 from adiabat.formats.workspace import Workspace
@@ -137,38 +136,19 @@ def describe_progress(target: Path) -> str | None:
 def check_store(
     target: str | Path, *, decode: bool = False, progress: Callable[[str, int], None] | None = None
 ) -> list[str]:
-    """Hold a finished store against its own records: every byte, and with `decode` that all of it can be decoded.
+    """Hold a finished store against its checksums and records, and with `decode` see that all of it can be decoded.
 
     Returns
     -------
     list of str
-        What is wrong, a sentence each.
+        What is wrong, a sentence for each file; `adiabat.formats.integrity.check_integrity` tells more.
 
     Raises
     ------
     RequestError
-        If it has no records.
+        If there is no store.
     """
-    store, problems = Path(target), []
-    for name, records in _recorded(Workspace(store)).items():
-        stored = zarr.open_array(store, path=name, mode="r")
-        for record in records:
-            block = _block(record)
-            if read_digest(find_files(store, stored, block)) != (record.written_bytes, record.digest):
-                problems.append(f"{record.block}: its bytes are not those that were written")
-            elif decode:
-                problems += _undecodable(stored, block)
-            if progress is not None:
-                progress(name, record.values)
-    return problems
-
-
-def _undecodable(stored: zarr.Array[Any], block: Block) -> list[str]:
-    try:
-        np.asarray(stored[block.region or ...])
-    except (AdiabatError, OSError, ValueError, RuntimeError) as error:
-        return [f"{block.key}: cannot be decoded: {error}"]
-    return []
+    return check_integrity(target, decode=decode, progress=progress).problems
 
 
 def _of_workspace(space: Workspace, asked: Any) -> Status:

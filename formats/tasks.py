@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from zarr.core.sync import sync
 
 from adiabat.codec.errors import BoundError
-from adiabat.formats.blocks import Array, Block, find_files, hull, open_stored, read_digest
+from adiabat.formats.blocks import Array, Block, find_files, hull, mark_files, open_stored, read_digest
 from adiabat.formats.journal import Journal, Record
 from adiabat.formats.metrics import ErrorSummary
 from adiabat.formats.plan import PYRAMID
@@ -105,11 +105,12 @@ def _write(job: Job, block: Block, dataset: xr.Dataset, values: NDArray[Any]) ->
         noise = _read(dataset, note["noise"], block)
         index = [first // chunk for first, chunk in zip(block.start, stored.chunks, strict=True)]
         write_chunk(stored, index, values.astype(stored.dtype, copy=False), noise, _told(stored))
-    written, digest = _sync(find_files(job.store, stored, block))
+    files = find_files(job.store, stored, block)
+    written, digest = _sync(files)
     errors = _check(values, np.asarray(stored[block.region or ...]), note, block, noise)
     record = Record(
         block.key, block.stop, written, digest, errors.values, errors.compared, errors.max_error, errors.used,
-        errors.sum_of_errors, errors.sum_of_squares, errors.sum_of_magnitudes,
+        errors.sum_of_errors, errors.sum_of_squares, errors.sum_of_magnitudes, mark_files(files),
     )  # fmt: skip
     Journal(job.journal).keep(record)
     return record

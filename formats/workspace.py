@@ -67,10 +67,10 @@ class Workspace:
     def read_job(self) -> Job | None:
         """What was asked for, if a store was begun."""
         try:
-            job: Job = json.loads(self.job_file.read_text())
-        except (OSError, ValueError):
+            job = json.loads(self.job_file.read_text())
+        except (OSError, ValueError, RecursionError):
             return None
-        return job if is_zarr(self.store) else None
+        return job if isinstance(job, dict) and is_zarr(self.store) else None
 
     @contextmanager
     def lock(self, part: str = "") -> Iterator[None]:
@@ -124,29 +124,34 @@ class Workspace:
         Raises
         ------
         RequestError
-            If it is there for another.
+            If it is there for another, or nothing tells for which.
         """
-        begun = self.read_job()
-        if begun is not None:
-            difference = _difference(begun, job)
-            if difference:
-                raise RequestError(
-                    f"{self.folder} was begun otherwise ({difference}): finish it with the command it was begun with, "
-                    "or --restart throws it away"
-                )
+        if self.read_job() is not None or self.store.exists():
+            self._check_same(job)
             return
         making = self.folder / f"making{part}"
         remove(making)  # of one that was killed
         try:
             make(making)
+            replace_file(self.job_file, json.dumps(job, indent=1))  # first: so no store is there without it
             try:
                 making.rename(self.store)
-            except OSError:
-                if not is_zarr(self.store):  # else another part was faster, and made the same
-                    raise
-            replace_file(self.job_file, json.dumps(job, indent=1))
+            except OSError:  # another part was faster, and made the same
+                self._check_same(job)
         finally:
             remove(making)
+
+    def _check_same(self, job: Job) -> None:
+        """Refuse to go on with what was begun for another job."""
+        begun = self.read_job()
+        if begun is None:
+            raise RequestError(f"{self.folder} is damaged (its job.json or its store): --restart throws it away")
+        difference = _difference(begun, job)
+        if difference:
+            raise RequestError(
+                f"{self.folder} was begun otherwise ({difference}): finish it with the command it was begun with, "
+                "or --restart throws it away"
+            )
 
     def put_in_place(self, *, overwrite: bool) -> None:
         """Make the store the destination.

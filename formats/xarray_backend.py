@@ -48,13 +48,16 @@ class AdiabatBackend(BackendEntrypoint):
         Whether models and static fields that the store carries may be used: ``"store"`` by this process, and by those
         that the dataset is sent to; ``True`` by all, from this machine's cache, into which they are copied. They decide
         what values you see: whom do you have the store from?
+    damaged : None or "nan"
+        What to do where a chunk cannot be decoded: raise its error, or give NaN there and a `DamageWarning` that names
+        it. Floats that are no coordinates of a dimension, and no low-rank variables or generated views.
     """
 
     description = "adiabat: low-rank stores (.cp.zarr), and stores compressed by adiabat"
     supports_groups = True
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj", "mask_and_scale", "decode_times", "concat_characters", "decode_coords", "drop_variables",
-        "use_cftime", "decode_timedelta", "group", "view", "models",
+        "use_cftime", "decode_timedelta", "group", "view", "models", "damaged",
     )  # fmt: skip
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -75,6 +78,7 @@ class AdiabatBackend(BackendEntrypoint):
         group: str | None = None,
         view: str | None = None,
         models: bool | str = False,
+        damaged: str | None = None,
     ) -> xr.Dataset:
         """Open one group of a store; see the class."""
         place = _place(filename_or_obj, models)
@@ -91,7 +95,9 @@ class AdiabatBackend(BackendEntrypoint):
                 consolidated=_is_consolidated(place, root), **options,
             )  # fmt: skip
         _prefer_shards(dataset)
-        if any(RECIPE in variable.attrs for variable in dataset.variables.values()):
+        generated = any(RECIPE in variable.attrs for variable in dataset.variables.values())
+        dataset = _tolerant(dataset, damaged, generated=generated)
+        if generated:
             decoded = dataset if mask_and_scale is True else _decoded(place, group)
             dataset = _generated(dataset, decoded).drop_vars(dropped, errors="ignore")
         found = {name: _variables(root, name, view) for name in names if name not in dropped}
@@ -120,6 +126,19 @@ class AdiabatBackend(BackendEntrypoint):
     def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
         """Open all groups as a tree; see the class."""
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+
+
+def _tolerant(dataset: xr.Dataset, damaged: str | None, *, generated: bool) -> xr.Dataset:
+    """The dataset, or one that gives NaN for damaged chunks if that was asked for."""
+    if damaged is None:
+        return dataset
+    from adiabat.formats.damaged import with_nan
+
+    if damaged != "nan":
+        raise RequestError(f'expected damaged=None or "nan", got {damaged!r}')
+    if generated:
+        raise RequestError("damaged='nan' is not for generated views: fine values come from all of a field")
+    return with_nan(dataset)
 
 
 def _generated(dataset: xr.Dataset, decoded: xr.Dataset) -> xr.Dataset:

@@ -42,6 +42,39 @@ def test_what_is_no_record_counts_as_not_written(tmp_path, text):
     assert set(journal.read()) == {"t/0.0.0"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block": 5}, {"block": "t/0.0"}, {"block": "t/a.0.0"}, {"stop": [1.5, 8, 9]}, {"stop": [-1, 8, 9]},
+        {"files": 3},
+        {"written_bytes": "10"}, {"values": True}, {"digest": None}, {"used": "0.9"}, {"max_error": None}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_records_of_other_types_are_none(change):
+    line = json.dumps(json.loads(record().to_json()) | change)
+    with pytest.raises((ValueError, TypeError)):
+        Record.from_json(line)
+
+
+def test_records_of_adiabat_0_8_have_no_marks_and_deep_json_is_refused():
+    assert "files" not in json.loads(record().to_json())
+    assert Record.from_json(record().to_json()) == record()
+    assert (
+        Record.from_json(json.dumps(json.loads(record().to_json()) | {"files": "0011223344556677"})).files[8:]
+        == "44556677"
+    )
+    with pytest.raises(ValueError, match="deeply nested"):
+        Record.from_json("[" * 100_000)
+
+
+def test_a_record_under_the_name_of_another_block_is_none(tmp_path):
+    journal = Journal(tmp_path)
+    journal.keep(record())
+    (tmp_path / "t" / "24.0.0.json").write_text(record().to_json())
+    (tmp_path / "t" / "48.0.0.json").write_text(record("../../t/48.0.0").to_json())
+    assert set(journal.read()) == {"t/0.0.0"}
+
+
 def test_a_store_keeps_records_beside_each_array_in_order(tmp_path):
     write_records(tmp_path, [record("t/24.0.0"), record("u/0.0.0"), record("t/3.0.0")])
     lines = (tmp_path / "t" / RECORDS).read_text().splitlines()

@@ -39,9 +39,9 @@ def decoded(monkeypatch):
     """Shapes and frames of the chunks that are decoded."""
     calls, decode = [], zarr_plugin.ChunkCodec._decode_sync
 
-    def spy(self, data, spec, frames=None):
+    def spy(self, data, spec, frames=None, *place):
         calls.append((spec.shape, frames))
-        return decode(self, data, spec, frames)
+        return decode(self, data, spec, frames, *place)
 
     monkeypatch.setattr(zarr_plugin.ChunkCodec, "_decode_sync", spy)
     return calls

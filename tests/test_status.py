@@ -72,7 +72,7 @@ def test_damage_is_seen(begin, tmp_path):
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
     assert take_status(target).damaged == []  # of its size
-    assert check_store(target) == ["u2/0.0.0: its bytes are not those that were written"]
+    assert check_store(target) == ["u2/c/0/0/0: its bytes are not those that were written"]
     os.truncate(chunk, 20)
     assert take_status(target).damaged == ["u2/0.0.0"]
     begin()
