@@ -5,24 +5,27 @@ Used by `pyramid` and `latent_options`.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from adiabat.codec.statics import MAX_STATICS
 
-__all__ = ["finite", "hashes", "representable", "value_range"]
+__all__ = ["LARGEST", "finite", "hashes", "representable", "value_range"]
+
+LARGEST = sys.float_info.max  # beyond it, an integer of JSON is no float
 
 
 def finite(name: str, number: object) -> float:
     """A finite number, or TypeError or ValueError."""
     if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
         raise TypeError(f"expected a number for {name}, got {number!r}")
-    if not math.isfinite(number):
+    value = number if isinstance(number, int) else float(number)
+    if not -LARGEST <= value <= LARGEST:
         raise ValueError(f"expected a finite {name}, got {number!r} (NaN and infinities are always kept)")
-    return float(number)
+    return float(value)
 
 
 def hashes(static: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -144,7 +144,9 @@ class ProfileDomain:
 
     def from_fine(self, fine: NDArray[np.int64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Multiply by the units in float64, then round to the dtype."""
-        return cast(np.multiply(self.profile.view(fine), self.units, dtype=np.float64).reshape(fine.shape), dtype)
+        with np.errstate(over="ignore"):
+            values = np.multiply(self.profile.view(fine), self.units, dtype=np.float64)
+        return cast(values.reshape(fine.shape), dtype)
 
     def parameters(self) -> tuple[str | float | int, ...]:
         """("profile", shave)."""

@@ -5,11 +5,12 @@ First stage of decoding after the stream: **decoding** -> paths' values, or a la
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numcodecs.compat import ensure_bytes, ndarray_copy
+from numcodecs.compat import ensure_bytes, ensure_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
 from adiabat.codec.bound import domain_from
@@ -39,6 +40,11 @@ def decode_array(
 ) -> Any:
     """The array of a stream, or `out` filled with it: what every codec's `decode` does, as `Pyramid.decode` says."""
     stream = Stream.read(ensure_bytes(data))
+    size = math.prod(stream.shape) * stream.dtype.itemsize
+    if out is not None and ensure_ndarray(out).nbytes != size:  # before a header has more set aside than there is room
+        raise ValueError(
+            f"expected room for {stream.dtype} of shape {stream.shape}, got {ensure_ndarray(out).nbytes} bytes"
+        )
     layout = Layout(stream.dtype, stream.shape, stream.fortran)
     array = layout.restore(decode_stream(stream, threads, frames))
     if isinstance(out, np.ndarray) and out.shape == array.shape:
@@ -105,12 +111,15 @@ def _decode_latent(stream: Stream, threads: int | None) -> NDArray[np.floating]:
 
     x_hat: NDArray[np.float64] = import_module(LATENT[stream.codec]).decode_latent(stream, threads)
     if "static" in stream.sections:
-        x_hat = x_hat + explained(read_statics(stream.sections["static"]), (x_hat.shape[1], x_hat.shape[2]))
+        statics = read_statics(stream.sections["static"])
+        with np.errstate(over="ignore", invalid="ignore"):  # gains may be anything
+            x_hat = x_hat + explained(statics, (x_hat.shape[1], x_hat.shape[2]))
     if "residual" in stream.sections:
         residual = Stream.read(stream.sections["residual"])
         if frame_shape(residual.shape) != x_hat.shape or residual.path == "latent":
             raise CorruptStreamError(f"expected a residual of shape {x_hat.shape}, got {residual.shape}")
-        x_hat = x_hat + decode_stream(residual, threads).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            x_hat = x_hat + decode_stream(residual, threads).astype(np.float64)
     return clip(cast(x_hat, stream.dtype.newbyteorder("=")), stream.valid_range)
 
 

@@ -1,4 +1,4 @@
-"""Integers under frequency tables <-> 32-bit words; the only importer of constriction.
+"""Integers under frequency tables <-> 32-bit words (`words`), raw bits and escapes.
 
 Stage of `pyramid`: integer_net -> **entropy** -> stream.  Spec: spec/entropy.md.
 
@@ -11,7 +11,6 @@ lattice and the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, pack, shuffle, unpack, unshuffle, write_varint
 from adiabat.codec.raw_bits import join_raw, raw_bytes, raw_count, split_raw
+from adiabat.codec.words import PRECISION as PRECISION
+from adiabat.codec.words import Words, categorical, write_words
 
 Integers = NDArray[np.int64]
 
@@ -31,7 +32,6 @@ SHAPES = 3
 REACH = 47  # a table codes -REACH .. REACH, then the escape
 ALPHABET = 2 * REACH + 2
 ESCAPE = ALPHABET - 1
-PRECISION = 24  # frequencies of a table sum to 2**PRECISION
 TABLES = SHAPES * SCALES
 SUBSTITUTION_LETTERS = 4096  # fewer could not pay for a substitution
 SUBSTITUTION_BITS = 24.0  # a substitution that saves less is not made
@@ -76,34 +76,6 @@ class Tables:
         if model is None:
             model = self._models[table] = categorical(self._frequencies[table])
         return model
-
-
-def categorical(frequencies: NDArray[np.unsignedinteger]) -> Any:
-    """A constriction model with exactly these integer frequencies, which sum to 2**PRECISION."""
-    import constriction
-
-    # constriction gives every letter one of 2**24 shares before it divides the rest: k - 1 reproduces k exactly
-    return constriction.stream.model.Categorical(frequencies.astype(np.float64) - 1.0, perfect=False, lazy=False)
-
-
-def write_words(groups: Sequence[tuple[NDArray[np.int32], Any]]) -> bytes:
-    """Words of letters, each group under its model, in the order in which they will be decoded."""
-    import constriction
-
-    ans = constriction.stream.stack.AnsCoder()
-    for letters, model in reversed(groups):
-        ans.encode_reverse(letters, model)
-    return np.asarray(ans.get_compressed()).astype("<u4").tobytes()
-
-
-def read_words(words: bytes) -> Any:
-    """A decoder of such words; CorruptStreamError where they are none."""
-    import constriction
-
-    array = np.frombuffer(words, "<u4").astype(np.uint32) if len(words) % 4 == 0 else None
-    if array is None or (array.size and array[-1] == 0):
-        raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(words)} bytes")
-    return constriction.stream.stack.AnsCoder(array)
 
 
 def to_letters(high: Integers) -> tuple[Integers, NDArray[np.bool_]]:
@@ -198,7 +170,7 @@ class SymbolReader:
         substitute = _read_substitutions(payload.take(payload.varint()))
         self._substitute: list[list[int]] = substitute.tolist()
         self._tables = tables
-        self._ans = read_words(payload.take(payload.varint()))
+        self._words = Words(payload.take(payload.varint()))
         self._dense, raw = dense, payload.take(payload.varint())
         if dense:
             raw = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little").tobytes()
@@ -209,7 +181,7 @@ class SymbolReader:
     def read(self, order: Integers, starts: Integers, region: int, out: Integers) -> int:
         """Put a pass's symbols, sorted by context, where the order says; returns the largest magnitude in `out`."""
         counts = np.diff(starts)
-        ends, decode, substitute = starts.tolist(), self._ans.decode, self._substitute[region]
+        ends, decode, substitute = starts.tolist(), self._words.decode, self._substitute[region]
         letters = np.empty(ends[-1], np.int32)
         for c in np.flatnonzero(counts).tolist():
             letters[ends[c] : ends[c + 1]] = decode(self._tables.model(substitute[_TABLE_OF[c]]), ends[c + 1] - ends[c])
@@ -236,7 +208,7 @@ class SymbolReader:
         if self._dense and self._raw.left < 8 and any(self._raw.take(self._raw.left)):
             raise CorruptStreamError("expected zeros after the last raw bit, got others")
         self._raw.end()
-        if self._escaped != len(self._escapes) or not self._ans.is_empty():
+        if self._escaped != len(self._escapes) or not self._words.is_empty():
             raise CorruptStreamError("expected every coded symbol to be used, got some left over")
 
 

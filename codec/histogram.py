@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.entropy import PRECISION, categorical
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, write_varint
+from adiabat.codec.words import PRECISION, categorical
 
 __all__ = ["Histogram"]
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adiabat.codec.entropy import read_escapes, read_words, write_escapes, write_words
+from adiabat.codec.entropy import read_escapes, write_escapes
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.histogram import Histogram
 from adiabat.codec.octets import Reader, pack, unpack, write_varint
+from adiabat.codec.words import Words, write_words
 
 __all__ = ["ResidualReader", "ResidualWriter"]
 
@@ -148,7 +149,7 @@ class ResidualReader:
         self._of = np.frombuffer(unpack(kinds, channels), np.uint8)
         if channels and int(self._of.max()) >= len(self._classes):
             raise CorruptStreamError(f"expected classes below {len(self._classes)}, got {self._of.max()}")
-        self._ans = read_words(words)
+        self._words = Words(words)
         self._bits, self._bit = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little"), 0
         self._escapes, self._escaped = read_escapes(escapes), 0
         self._before: _Before | None = None
@@ -166,7 +167,7 @@ class ResidualReader:
         return out
 
     def _symbols(self, shift: int, histogram: Histogram, count: int) -> Integers:
-        letters: Integers = self._ans.decode(histogram.model, count).astype(np.int64)
+        letters: Integers = self._words.decode(histogram.model, count).astype(np.int64)
         symbols = letters + histogram.low
         outside = np.flatnonzero(letters == histogram.weights.size - 1)
         if outside.size:
@@ -190,7 +191,7 @@ class ResidualReader:
     def finish(self) -> None:
         """Refuse a payload that holds more than was given."""
         left = self._bits[self._bit :]
-        if self._escaped != len(self._escapes) or not self._ans.is_empty() or left.size > 7 or left.any():
+        if self._escaped != len(self._escapes) or not self._words.is_empty() or left.size > 7 or left.any():
             raise CorruptStreamError("expected every coded symbol to be used, got some left over")
 
 

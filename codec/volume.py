@@ -237,8 +237,6 @@ def _decode_group(
     base = np.full(shape[0], first)
     symbols.read(np.arange(1, shape[0]), _base_starts(context, shape[0] - 1), 0, base)
     pixels = _first_pixels(base, arithmetic.at(COARSEST).step, anchor)
-    if np.abs(base).max() > lattice.LIMIT or np.abs(pixels).max() > lattice.LIMIT:
-        raise CorruptStreamError(f"expected first pixels up to {lattice.LIMIT}, got {np.abs(pixels).max()}")
     known, marks = walk(shape, pixels, reading(mask, symbols), arithmetic, wrap=wrap, side=side)
     if smoothing is not None:
         known = smoothing.apply(known, marks, arithmetic.steps, arithmetic.step, wrap=wrap)
@@ -269,8 +267,13 @@ def _base_symbols(target: NDArray[np.float64], mask: Mask, step: int, anchor: In
 
 
 def _first_pixels(base: Integers, step: int, anchor: Integers | None) -> Integers:
-    """Undo `_base_symbols`."""
-    return np.asarray(np.cumsum(base) * step if anchor is None else anchor + base * step)
+    """Undo `_base_symbols`; CorruptStreamError for pixels beyond the limit, even where a product leaves 64 bits."""
+    limit, steps = lattice.LIMIT, np.cumsum(base) if anchor is None else base
+    pixels: Integers = steps * step if anchor is None else anchor + steps * step
+    reach = limit // step if anchor is None else 2 * limit // step
+    if max(np.abs(base).max(), np.abs(pixels).max()) > limit or np.abs(steps).max() > reach:
+        raise CorruptStreamError(f"expected first pixels up to {limit}, got {pixels}")
+    return pixels
 
 
 def _base_starts(context: int, count: int) -> Integers:

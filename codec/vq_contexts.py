@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.vq_transform import kind_of
+from adiabat.codec.words import PRECISION as PRECISION
+from adiabat.codec.words import categorical
 
 __all__ = ["Place", "Prior", "bends", "walk"]
 
@@ -35,7 +37,6 @@ FIRST = TABLE_KINDS * CONTEXTS  # tables of first letters; then those of words a
 TABLES = FIRST + 2 * (STAGES - 1)
 FEATURES = 7
 PASSES = ((0, 0), (1, 1), (0, 1), (1, 0))  # parity of row and column
-PRECISION = 24  # frequencies of a table sum to 2**PRECISION
 CLASS_EDGES = np.array([1, *(1 << k for k in range(12, 29))])  # of squared norms
 BEND_EDGES = np.array([16 << k for k in range(15)])  # of 32 times the bend in steps
 BEND_LIMIT = float(1 << 40)
@@ -98,11 +99,7 @@ class Prior:
     def model(self, table: int) -> Any:
         """A constriction model with exactly the integer frequencies of this table."""
         if table not in self._models:
-            import constriction
-
-            # constriction gives every letter one of 2**24 shares before it divides the rest: k - 1 reproduces k exactly
-            weights = self.frequencies[table].astype(np.float64) - 1.0
-            self._models[table] = constriction.stream.model.Categorical(weights, perfect=False, lazy=False)
+            self._models[table] = categorical(self.frequencies[table])
         return self._models[table]
 
 

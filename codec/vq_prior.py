@@ -23,6 +23,7 @@ from adiabat.codec.vq_contexts import (
     Prior,
     walk,
 )
+from adiabat.codec.words import Words, write_words
 
 __all__ = ["after_escape", "below", "letters_of", "read_indices", "write_groups"]
 
@@ -75,28 +76,18 @@ def letters_of(place: Place, words: NDArray[np.int16]) -> list[Group]:
 
 def write_groups(prior: Prior, groups: Sequence[Group]) -> bytes:
     """All letters as words of the coder, little-endian."""
-    import constriction
-
-    ans = constriction.stream.stack.AnsCoder()
-    for table, letters in reversed(groups):
-        ans.encode_reverse(letters, prior.model(table))
-    return np.asarray(ans.get_compressed()).astype("<u4").tobytes()
+    return write_words([(letters, prior.model(table)) for table, letters in groups])
 
 
 def read_indices(
     prior: Prior, data: bytes, bend: Classes, shapes: Sequence[tuple[int, int]], *, wrap: bool
 ) -> list[NDArray[np.int32]]:
     """Decode the vectors of levels 1, 2, ..., in units of 1 / 64 of a step; CorruptStreamError where it cannot be."""
-    import constriction
-
-    array = np.frombuffer(data, "<u4").astype(np.uint32) if len(data) % 4 == 0 else None
-    if array is None or (array.size and array[-1] == 0):
-        raise CorruptStreamError(f"expected 32-bit words with a last one above zero, got {len(data)} bytes")
-    ans = constriction.stream.stack.AnsCoder(array)
+    words = Words(data)
     books = prior.codebooks.astype(np.int32)
 
     def take(table: int, count: int) -> NDArray[np.int32]:
-        return np.asarray(ans.decode(prior.model(table), count))
+        return words.decode(prior.model(table), count)
 
     def word(table: int, stage: int, count: int) -> NDArray[np.int32]:
         letters = take(table, count)
@@ -125,6 +116,6 @@ def read_indices(
         return vectors.astype(np.int64)
 
     details = walk(prior, bend, shapes, visit, wrap=wrap)
-    if not ans.is_empty():
+    if not words.is_empty():
         raise CorruptStreamError("expected every coded index to be used, got some left over")
     return details

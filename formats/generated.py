@@ -8,8 +8,8 @@ which bound holds, if any does. Spec: `spec/generated.md`.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -101,8 +101,11 @@ class Recipe:
     def __post_init__(self) -> None:
         _expect(re.fullmatch(r"[0-9a-f]{64}", self.model), "model", "64 hexadecimal digits", self.model)
         _expect(self.kind in KINDS, "kind", f"one of {', '.join(KINDS)}", self.kind)
-        _expect(len(self.shape) == 2 and min(self.shape) >= 1, "shape", "two lengths above 0", self.shape)
-        _expect(0 < self.scale < math.inf, "scale", "a finite number above 0", self.scale)
+        whole = len(self.shape) == 2 and all(type(each) is int and each >= 1 for each in self.shape)
+        _expect(whole, "shape", "two lengths above 0", self.shape)
+        _expect(_finite(self.scale) and self.scale > 0, "scale", "a finite number above 0", self.scale)
+        for name in ("wrap", "non_negative"):
+            _expect(isinstance(getattr(self, name), bool), name, "true or false", getattr(self, name))
         for name, low, high in (
             ("factor", 2, 64), ("samples", 1, 2**31), ("steps", 1, 1000), ("seed", 0, _LARGEST),
         ):  # fmt: skip
@@ -112,12 +115,12 @@ class Recipe:
         _expect(self.kind == "samples" or self.samples == 1, "samples", f"1 with {self.kind}", self.samples)
         some = isinstance(self.persistence, int) and not isinstance(self.persistence, bool) and self.persistence >= 0
         _expect(some or self.persistence == FROZEN, "persistence", "frames, 0 or more, or 'frozen'", self.persistence)
-        known = self.grain is None or (len(self.grain) == 2 and all(map(math.isfinite, self.grain)))
+        known = self.grain is None or (len(self.grain) == 2 and all(map(_finite, self.grain)))
         _expect(known, "grain", "two finite numbers, or none", self.grain)
-        right = self.gains is None or (len(self.gains) == 2 and all(0 < gain < math.inf for gain in self.gains))
+        right = self.gains is None or (len(self.gains) == 2 and all(_finite(gain) and gain > 0 for gain in self.gains))
         _expect(right, "gains", "two finite numbers above 0, or none", self.gains)
         _expect(self.gains is None or self.kind == "samples", "gains", f"none with {self.kind}", self.gains)
-        bounded = self.bound is not None and 0 < self.bound < math.inf
+        bounded = self.bound is not None and _finite(2 * self.bound) and self.bound > 0
         if self.kind == "texture":
             _expect(bounded, "bound", "a finite number above 0 with texture", self.bound)
         else:
@@ -153,15 +156,23 @@ class Recipe:
         try:
             note = json.loads(text)
             version = note.pop("version")
-            if version == VERSION:
+            if version == 1:  # of adiabat 0.7.0, which knew neither grain nor gains
+                _expect(not {"grain", "gains"} & set(note), "keys", "those of version 1", sorted(note))
+                note |= {"grain": None, "gains": None}
+            if version in (1, VERSION):
                 unknown = sorted(set(note) - {field.name for field in fields(cls)})
                 _expect(not unknown, "keys", "known ones", unknown)
                 pairs = {name: tuple(note[name]) for name in ("shape", "grain", "gains") if note[name] is not None}
                 return cls(**note | pairs)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptStreamError(f"the attribute {RECIPE} is no recipe: {error}") from None
-        what = "generate it anew" if version == 1 else "upgrade adiabat"
-        raise UnsupportedVersionError(f"expected a recipe of version {VERSION}, got {version!r}: {what}")
+        raise UnsupportedVersionError(f"expected a recipe of version 1 or {VERSION}, got {version!r}: upgrade adiabat")
+
+
+def _finite(number: object) -> bool:
+    """Whether it is a number that a float can be; JSON has larger ones."""
+    real = isinstance(number, int | float) and not isinstance(number, bool)
+    return real and abs(number) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _expect(right: object, name: str, expected: str, got: object) -> None:

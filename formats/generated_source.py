@@ -186,7 +186,7 @@ def _bound_of(array: xr.DataArray) -> float:
         bound = json.loads(str(array.attrs["adiabat"]))["bound"]
         if set(bound) == {"abs"} and isinstance(bound["abs"], int | float):
             return float(bound["abs"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         pass
     raise RequestError(
         f"texture needs a store of adiabat in which {array.name} has one absolute bound: adiabat compress SRC DST "

@@ -21,6 +21,8 @@ from adiabat.formats.low_rank import CPArray
 from adiabat.formats.low_rank_layout import DAYS, MARKER, VERSION, VIEWS
 from adiabat.training.anomaly import Anomaly
 
+DTYPES = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
+
 __all__ = ["StoredArray"]
 
 
@@ -51,6 +53,7 @@ class StoredArray:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _rows: dict[tuple[int, int], NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
     _pieces: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _members: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         note = self.note
@@ -59,16 +62,20 @@ class StoredArray:
                 f"expected a low-rank variable of version {VERSION}, got {note.get('version')}"
             )
         try:
-            self.dims = tuple(str(dim) for dim in note["dims"])
-            self.shape = tuple(int(size) for size in note["shape"])
-            self.rank, self.scale = int(note["rank"]), float(note["scale"])
-            self.dtype = np.dtype(bool if self.view == "observed" else str(note["dtype"]))
+            self.dims, self.shape = tuple(note["dims"]), tuple(note["shape"])
+            self.rank, self.scale = note["rank"], float(note["scale"])
+            self.dtype = np.dtype(bool if self.view == "observed" else DTYPES[note["dtype"]])
             self.view = self.view or str(note["view"])
-        except (KeyError, TypeError, ValueError) as error:
+            self._members = frozenset(note.get("arrays", ()))
+            if not all(type(size) is int and size >= 0 for size in (*self.shape, self.rank)):
+                raise ValueError(f"expected whole numbers, got {self.shape} and {self.rank}")
+            if not all(isinstance(dim, str) for dim in self.dims):
+                raise ValueError(f"expected names of dimensions, got {self.dims}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CorruptStreamError(
                 f"expected the attribute {MARKER} of {self.group.path!r} to be whole: {error}"
             ) from None
-        if len(self.dims) != len(self.shape) or self.rank < 0 or min(self.shape, default=0) < 0:
+        if not len(self.shape) == len({*self.dims}) == len(self.dims) >= 2:
             raise CorruptStreamError(f"expected {len(self.dims)} lengths and a rank, got {self.shape} and {self.rank}")
         if self.view not in VIEWS:
             raise ValueError(f"expected view to be one of {VIEWS}, got {self.view!r}")
@@ -148,7 +155,10 @@ class StoredArray:
         """Base, offset and scale."""
         base = self._whole("base")
         offset = self._whole("offset") if "offset" in self._members else None
-        return Anomaly(self.note["transform"], base, self.scale, offset, float(self.note.get("floor", 1.0)))
+        try:
+            return Anomaly(self.note["transform"], base, self.scale, offset, float(self.note.get("floor", 1.0)))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CorruptStreamError(f"{self.group.path!r}: {error}") from None
 
     def _corrected(self, values: NDArray[np.float64], residual: NDArray[Any]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore"):
@@ -162,10 +172,6 @@ class StoredArray:
             return np.ones([len(index) for index in indices], bool)
         return np.asarray(~np.isnan(_taken(self._array("residual"), indices)))
 
-    @cached_property
-    def _members(self) -> frozenset[str]:
-        return frozenset(map(str, self.note.get("arrays", ())))
-
     @property
     def _weights(self) -> NDArray[Any]:
         return self._whole("weights") if self.rank else np.zeros(0)
@@ -176,8 +182,22 @@ class StoredArray:
                 found = self.group.get(name)
                 if not isinstance(found, zarr.Array):
                     raise CorruptStreamError(f"expected an array {name} in {self.group.path!r}, got none")
+                lengths, kind = self._expected(name)
+                if found.shape != lengths or found.dtype.kind != kind:
+                    raise CorruptStreamError(
+                        f"expected {found.path} of kind {kind!r}, shape {lengths}, got {found.dtype}, {found.shape}"
+                    )
                 self._pieces[name] = found
             return self._pieces[name]  # type: ignore[no-any-return]
+
+    def _expected(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Shape and kind of dtype of one of the arrays; a larger one is not read."""
+        lengths: dict[str, tuple[int, ...]] = {
+            "weights": (self.rank,), "base": self.shape[1:], "offset": self.shape[:1],
+            **{f"factor_{dim}": (self.rank, size) for dim, size in zip(self.dims, self.shape, strict=True)},
+        }  # fmt: skip
+        kind = {"observed": "b"}.get(name, "i" if name.startswith("factor_") else "f")
+        return lengths.get(name, self.shape), kind
 
     def _whole(self, name: str) -> NDArray[Any]:
         array = self._array(name)
@@ -191,10 +211,6 @@ class StoredArray:
         if not self.rank or not len(index):
             return np.zeros((len(index), self.rank))
         array = self._array(f"factor_{self.dims[axis]}")
-        if array.shape != (self.rank, self.shape[axis]) or array.dtype.kind != "i":
-            raise CorruptStreamError(
-                f"expected integers ({self.rank}, {self.shape[axis]}) in {array.path}, got {array.dtype} {array.shape}"
-            )
         size = array.chunks[1]
         numbers, place = np.unique(index // size, return_inverse=True)
         chunks = [self._chunk(axis, array, int(number), size) for number in numbers]

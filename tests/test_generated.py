@@ -112,9 +112,17 @@ def test_unknown_keys_and_other_versions_are_refused():
     note = json.loads(GOOD.to_json())
     with pytest.raises(CorruptStreamError, match="wind"):
         Recipe.from_json(json.dumps(note | {"wind": 1}))
-    for version, what in ((1, "generate it anew"), (3, "upgrade adiabat")):
-        with pytest.raises(UnsupportedVersionError, match=f"version 2, got {version}: {what}"):
+    for version in (0, 3):
+        with pytest.raises(UnsupportedVersionError, match=f"version 1 or 2, got {version}: upgrade adiabat"):
             Recipe.from_json(json.dumps(note | {"version": version}))
+
+
+def test_recipes_of_version_1_knew_neither_grain_nor_gains():
+    note = json.loads(GOOD.to_json()) | {"version": 1}
+    with pytest.raises(CorruptStreamError, match="version 1"):
+        Recipe.from_json(json.dumps(note))
+    del note["grain"], note["gains"]
+    assert Recipe.from_json(json.dumps(note)) == replace(GOOD, grain=None, gains=None)
 
 
 def test_shapes_and_promises():

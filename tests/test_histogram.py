@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from adiabat.codec import CorruptStreamError
-from adiabat.codec.entropy import PRECISION, read_words, write_words
 from adiabat.codec.histogram import REACH, TOTAL, Histogram
 from adiabat.codec.octets import Reader
+from adiabat.codec.words import PRECISION, Words, write_words
 
 symbols = st.lists(st.integers(-80, 80) | st.sampled_from([0, 1, -(2**40), 2**31]), max_size=300)
 
@@ -43,7 +43,7 @@ def test_letters_come_back_through_the_coder(values):
     assert (letters[outside] == histogram.weights.size - 1).all()
     assert (letters[~outside] + histogram.low == values[~outside]).all()
     assert (np.abs(values[outside]) > REACH).all()
-    ans = read_words(write_words([(letters, histogram.model)]))
+    ans = Words(write_words([(letters, histogram.model)]))
     if letters.size:
         assert (ans.decode(histogram.model, letters.size) == letters).all()
     assert ans.is_empty()
