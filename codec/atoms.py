@@ -7,6 +7,7 @@ pixel is decoded to an atom, so that encoding the decoded field again finds the 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def without_atoms(chunk: Chunk) -> Chunk | None:
     if isinstance(rest.domain, LatticeDomain):
         lowest = lowest if lowest not in atoms else _next(rest.domain, lowest, 1, chunk.field.dtype)
         highest = highest if highest not in atoms else _next(rest.domain, highest, 0, chunk.field.dtype)
-    if lowest is not None and highest is not None and lowest > highest:
+    ends = [end for end in (lowest, highest) if end is not None]
+    if not np.isfinite(ends).all() or ends != sorted(ends):
         return None
     return replace(rest, valid_range=(lowest, highest))
 
@@ -68,9 +70,10 @@ def between_atoms(domain: Domain, atoms: tuple[float, ...], values: NDArray[np.f
     """
     if not isinstance(domain, AbsDomain):
         return domain
-    if float(np.abs(values).max(initial=0)) / domain.unit > TARGET_LIMIT / (2 * LatticeDomain.snap):
-        return domain
+    largest = float(np.abs(values).max(initial=0))
     spacing = domain.unit / (2 * STEPS + 1) * domain.step  # in this order nothing overflows
+    if largest / domain.unit > TARGET_LIMIT / (2 * LatticeDomain.snap) or largest + spacing > sys.float_info.max:
+        return domain
     places = np.sort(np.mod(atoms, spacing))
     gaps = np.diff(places, append=places[0] + spacing)
     widest = int(gaps.argmax())
@@ -80,4 +83,5 @@ def between_atoms(domain: Domain, atoms: tuple[float, ...], values: NDArray[np.f
 def _next(domain: LatticeDomain, limit: float, above: int, dtype: np.dtype[np.floating]) -> float:
     """The nearest of the domain's values above a limit, or below it."""
     whole = np.floor((limit - domain.phase) / domain.spacing) + above
-    return float(np.float64(whole * domain.spacing + domain.phase).astype(dtype))
+    with np.errstate(over="ignore"):
+        return float(np.float64(whole * domain.spacing + domain.phase).astype(dtype))

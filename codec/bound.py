@@ -6,6 +6,7 @@ First stage of encoding after the mask, and its last. Spec: `spec/bounds.md`.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from adiabat.codec.domain import (
     OrderedDomain,
 )
 from adiabat.codec.errors import CorruptStreamError
+from adiabat.codec.exact_error import exceeds, exceeds_share
 from adiabat.codec.frames import slabs
 from adiabat.codec.loglinear import LogDomain
 from adiabat.codec.packing import find_spacing, fit_phase, half_ulp
@@ -82,7 +84,7 @@ class Bound:
             raise ValueError(f"expected a list of bounds along 'axis', got {bound!r}")
         if isinstance(size, bool) or not isinstance(size, int | float | np.integer | np.floating):
             raise TypeError(f"expected a number for {kind!r}, got {size!r}")
-        if not (math.isfinite(size) and float(size) > 0):
+        if not 0 < size <= sys.float_info.max:  # an integer may be larger than any float
             raise ValueError(f"expected a positive finite number for {kind!r}, got {size!r}")
         return cls(kind, float(size))
 
@@ -179,6 +181,8 @@ def _lattice(values: NDArray[np.floating], bound: Bound, step: float) -> Lattice
     if spacing is None:
         return None
     room = bound.size if bound.kind == "abs" else 0.0
+    if not room / spacing < TARGET_LIMIT:  # it may be infinite; a lattice so fine never pays
+        return None
     # A spacing that is found is right to about 1e-6: no more is needed to see whether it may pay.
     steps = math.floor(room / spacing * (1 + 1e-6))
     if not _pays(steps, spacing, step):
@@ -234,7 +238,7 @@ def violations(
     valid: NDArray[np.bool_] | None,
     bound: Bound,
 ) -> NDArray[np.bool_]:
-    """Find ordinary pixels whose decoded value is not within the bound, as seen in float64.
+    """Find ordinary pixels whose decoded value is not within the bound, for real numbers.
 
     Parameters
     ----------
@@ -267,20 +271,13 @@ def _outside(field: NDArray[np.floating], decoded: NDArray[np.floating], bound: 
     if bound.kind == "lossless":
         bits = f"u{field.dtype.itemsize}"
         return np.asarray(field.view(bits) != decoded.view(bits))
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.subtract(decoded, field, dtype=np.float64)
-        np.abs(error, out=error)
-        outside = ~_within(error, field, bound)
-    if bound.kind == "rel" and bound.size >= 1:  # the bound alone would let them through
-        outside |= (np.signbit(field) != np.signbit(decoded)) | (decoded == 0)
-    return outside
-
-
-def _within(error: NDArray[np.float64], field: NDArray[np.floating], bound: Bound) -> NDArray[np.bool_]:
-    """Where an error is allowed."""
     if bound.profile is not None:
-        inside: NDArray[np.bool_] = bound.profile.view(error) <= bound.profile.sizes[:, None]
-        return inside.reshape(error.shape)
-    room = bound.size * np.abs(field.astype(np.float64)) if bound.kind == "rel" else np.float64(bound.size)
-    inside = error <= room
-    return inside
+        decoded, values = bound.profile.view(decoded), bound.profile.view(field)
+        return exceeds(decoded, values, bound.profile.sizes[:, None]).reshape(field.shape)
+    if bound.kind == "abs":
+        return exceeds(decoded, field, bound.size)
+    outside = exceeds_share(decoded, field, bound.size)
+    outside |= np.signbit(field) != np.signbit(decoded)  # of zeros; and of others under a bound of 1 or more
+    if bound.size >= 1:
+        outside |= (decoded == 0) & (field != 0)
+    return outside

@@ -87,7 +87,8 @@ class AbsDomain:
 
     def from_fine(self, fine: NDArray[np.int64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Multiply by the unit in float64, then round to the dtype."""
-        return cast(np.multiply(fine, self.unit, dtype=np.float64), dtype)
+        with np.errstate(over="ignore"):  # next to the largest number there is
+            return cast(np.multiply(fine, self.unit, dtype=np.float64), dtype)
 
     def parameters(self) -> tuple[str | float | int, ...]:
         """("abs", unit)."""
@@ -169,8 +170,9 @@ class LatticeDomain:
 
     def from_fine(self, fine: NDArray[np.int64], dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
         """Phase + k * spacing in float64, two roundings, then to the dtype."""
-        values = np.multiply(fine >> 6, self.spacing, dtype=np.float64)
-        values += self.phase
+        with np.errstate(over="ignore"):
+            values = np.multiply(fine >> 6, self.spacing, dtype=np.float64)
+            values += self.phase
         return cast(values, dtype)
 
     def parameters(self) -> tuple[str | float | int, ...]:

@@ -103,8 +103,10 @@ def _pyramid(
 def _coarsest(field: LatentField, options: LatentOptions, latents: Latents) -> bytes:
     """The smallest stream there is, where no stream is as small as was asked for."""
     with_mean = latents.at(64 * field.spread).stream.write()
-    constant = Pyramid(bound={"abs": 64 * field.spread}, fill_value=options.fill_value).encode(_array(field))
-    return min(with_mean, constant, key=len)
+    loose = Pyramid(
+        bound={"abs": 64 * field.spread}, fill_value=options.fill_value, valid_range=options.valid_range
+    )  # fmt: skip
+    return min(with_mean, loose.encode(_array(field)), key=len)
 
 
 def _bounded(
@@ -133,8 +135,10 @@ def with_residual(made: Candidate, field: LatentField, bound: Bound, options: La
     """A candidate's stream with its residual under a bound; None where that does not keep it."""
     frames = field.frames
     valid = np.isfinite(frames) if field.valid is None else field.valid
-    residual = np.where(valid, frames.astype(np.float64) - made.x_hat, 0.0).astype(frames.dtype)
-    slack = 2 * float(np.spacing(frames.dtype.type(np.abs(field.values).max(initial=0.0)))) + made.drift
+    with np.errstate(over="ignore", invalid="ignore"):  # next to the largest number there is, and signalling NaN
+        residual = np.where(valid, frames.astype(np.float64) - made.x_hat, 0.0).astype(frames.dtype)
+        ulp = float(np.spacing(frames.dtype.type(np.abs(field.values).max(initial=0.0))))
+    slack = 2 * ulp + made.drift
     if not slack < bound.size / 2:
         return None
     nested = Pyramid(bound={"abs": bound.size - slack}, wrap=field.wraps, threads=options.plain.threads)

@@ -125,10 +125,13 @@ class LatentField:
     def rmse(self, decoded: NDArray[np.floating]) -> float:
         """Root mean square error over the ordinary values, in float64."""
         flat = decoded.reshape(-1) if self.valid is None else decoded[self.valid]
-        return _root_mean_square(flat.astype(np.float64) - self.values)
+        with np.errstate(over="ignore"):
+            return _root_mean_square(flat.astype(np.float64) - self.values)
 
 
 def _root_mean_square(values: Floats) -> float:
     """0 where there are none; in units of the largest, whose square may be beyond float64."""
     largest = float(np.abs(values).max(initial=0.0))
-    return largest * math.sqrt(float(np.mean((values / largest) ** 2))) if largest else 0.0
+    if not 0.0 < largest < math.inf:  # a value that is beyond its dtype when decoded is infinitely far off
+        return largest
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2)))

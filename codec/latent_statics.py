@@ -49,7 +49,8 @@ def fit_gains(
     if not statics or min(shape) < 8:
         return ()
     some = np.linspace(0, len(frames) - 1, min(len(frames), SAMPLE_FRAMES)).astype(np.intp)
-    fields = frames[some].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        fields = frames[some].astype(np.float64)
     known = np.ones(fields.shape, bool) if valid is None else valid[some]
     if not known.any():
         return ()

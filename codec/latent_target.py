@@ -6,6 +6,7 @@ Beside the latent codecs (`hyperprior`, `vq`). Spec: spec/hyperprior.md, section
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,6 +16,7 @@ __all__ = ["Point", "Target", "search"]
 KINDS = ("rmse", "ratio")
 CLOSE = 0.002  # a step is good enough where it meets the target to this share
 TRIES = 14
+SMALLEST, LARGEST = 1e-300, 1e38  # of a step, which streams hold as float32; an error may be infinite
 
 Made = TypeVar("Made")
 Tried = tuple[float, float]  # logarithms of a step and of what is left from it to the target
@@ -49,7 +51,7 @@ class Target:
         kind, size = next(iter(target.items()))
         if isinstance(size, bool) or not isinstance(size, int | float):
             raise TypeError(f"{wanted} with a number, got {target!r}")
-        if not math.isfinite(size) or size <= 0:
+        if not 0 < size <= sys.float_info.max:  # an integer may be larger than any float
             raise ValueError(f"{wanted} with a finite number above zero, got {target!r}")
         return cls(kind, float(size))
 
@@ -93,15 +95,15 @@ def search(
         No step below it is tried.
     """
     usual = 0.7 if target.kind == "rmse" else -0.9  # an error grows with the step, bytes fall
-    least = math.log(max(finer, 1e-300))
+    least, most = math.log(max(finer, SMALLEST)), math.log(LARGEST)
     good: Tried | None = None
     bad: Tried | None = None
     before: Tried | None = None
     best: Point[Made] | None = None
-    at = math.log(max(start, finer))
+    at = min(math.log(max(start, finer)), most)
     for _ in range(TRIES):
         point = make(math.exp(at))
-        left = math.log(max(target.met(point.size, point.rmse, values), 1e-30))
+        left = math.log(min(max(target.met(point.size, point.rmse, values), 1e-30), LARGEST))
         if left <= 0:
             good, best = (at, left), point
             if left > -max(CLOSE, 2 / point.size if target.kind == "ratio" else 0.0):
@@ -109,7 +111,7 @@ def search(
         else:
             bad = (at, left)
         following = _between(good, bad) if good and bad else at + _move((at, left), before, usual)
-        following = max(following, least)
+        following = min(max(following, least), most)
         flat = before is not None and left == before[1] and abs(at - before[0]) > 1  # coarser or finer is all the same
         if flat or abs(following - at) < 1e-5:
             break

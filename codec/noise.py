@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.bound_profile import Profile
+from adiabat.codec.exact_error import exceeds
 
 __all__ = ["Noise"]
 
@@ -81,8 +82,7 @@ class Noise:
 
     def outside(self, field: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Where decoded values are off by more than they may; bit by bit where nobody knows how much that is."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            outside: NDArray[np.bool_] = ~(np.abs(np.subtract(values, field, dtype=np.float64)) <= self.limits)
+        outside = exceeds(values, field, self.limits)
         bits = f"u{field.dtype.itemsize}"
         outside |= self.unknown & (values.view(bits) != field.view(bits))
         return outside

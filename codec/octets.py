@@ -179,11 +179,12 @@ def unpack(packed: bytes, size: int) -> bytes:
             out = expand.decompress(body, size + 1)
         except lzma.LZMAError as problem:
             raise CorruptStreamError(f"expected lzma data: {problem}") from None
-        ended = True  # the encoder's raw stream carries no end marker that must be seen
+        ended = expand.eof and not expand.unused_data
     else:
         raise CorruptStreamError(f"expected a packing that gives {size} bytes, got method {method}")
     if len(out) != size or not ended:
-        raise CorruptStreamError(f"expected {size} unpacked bytes, got {len(out)}")
+        end = "" if ended else " without an end at the last byte"
+        raise CorruptStreamError(f"expected {size} unpacked bytes, got {len(out)}{end}")
     return out
 
 

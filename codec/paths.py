@@ -170,17 +170,13 @@ class Chunk:
         values, dtype = self.ordinary, self.field.dtype
         if not values.size:
             return self._stream("constant", {"payload": bytes(dtype.itemsize)})
-        ends = np.array([values.min(), values.max()])
-        middle = self.bound.least.middle(*map(float, ends))
-        if self.noise is not None and ends[0] != ends[1] and self.noise.unknown.any():
+        ends, bits = np.array([values.min(), values.max()]), values.view(f"u{dtype.itemsize}")
+        exact = self.bound.kind == "lossless" or (self.noise is not None and bool(self.noise.unknown.any()))
+        if (exact or (self.bound.kind == "rel" and not ends.any())) and (bits != bits[0]).any():  # zeros have signs
             return None
-        value = clip(np.array([values[0] if ends[0] == ends[1] else middle]).astype(dtype), self.valid_range)
-        if self.bound.kind == "lossless":
-            bits = values.view(f"u{dtype.itemsize}")
-            if (bits != bits[0]).any():
-                return None
-            value = values[:1]
-        elif violations(ends, np.repeat(value, 2), None, self.bound.least).any():
+        middle = values[0] if ends[0] == ends[1] else self.bound.least.middle(*map(float, ends))
+        value = values[:1] if exact else clip(np.array([middle]).astype(dtype), self.valid_range)
+        if self.bound.kind != "lossless" and violations(ends, np.repeat(value, 2), None, self.bound.least).any():
             return None
         return self._stream("constant", {"payload": little(value)})
 

@@ -42,7 +42,7 @@ class Pyramid(Codec):  # type: ignore[misc]
         that length if `axis` is not given); <= r |value| for each value, zeros and signs exact; or every bit kept.
         NaN (with payload) and infinities are always restored exactly.
     valid_range : tuple of two (float or None), optional
-        Decoded values are clipped to it, inclusive; values outside it are kept exactly.
+        Decoded values are clipped to it, inclusive; values outside it by more than the bound are kept exactly.
     fill_value : float, optional
         A number that marks absent pixels; restored exactly.
     wrap : bool, optional

@@ -50,7 +50,8 @@ def _limits(chunk: Chunk, spectra: Spectra) -> NDArray[np.float64]:
     if profile is not None and profile.axis == chunk.channels:
         return profile.sizes[:, None]
     if chunk.bound.kind == "rel":
-        return chunk.bound.size * np.abs(spectra.pixels(chunk.field).astype(np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):  # signalling NaN
+            return chunk.bound.size * np.abs(spectra.pixels(chunk.field).astype(np.float64))
     return np.full((spectra.channels, 1), chunk.bound.size)
 
 

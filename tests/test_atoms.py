@@ -144,3 +144,16 @@ def test_huge_bounds_overflow_nowhere():
     field = np.where(np.arange(240).reshape(12, 20) % 3, 0.0, np.arange(240.0).reshape(12, 20) * 1e305)
     codec = Pyramid(bound={"abs": 1.7e308})
     check_bound({"abs": 1.7e308}, field, codec.decode(codec.encode(field)))
+
+
+def test_limits_drawn_in_beyond_the_dtype_are_left_alone():
+    field = np.frombuffer(bytes.fromhex("38e850778000000080000000"), ">f4").astype("f4").reshape(1, 3)
+    codec = Pyramid(bound={"abs": 1.7e308}, valid_range=(0.0, 0.0))
+    check_bound({"abs": 1.7e308}, field, codec.decode(codec.encode(field)))
+
+
+def test_a_phase_beside_the_largest_float_is_not_taken_off():
+    raw = "ffffffffffffdfffffffffffffffdf7fffffffffffffefffffffffffffffdfff"
+    field, bound = np.frombuffer(bytes.fromhex(raw), "<f8").reshape(2, 2), 8.98846567431158e307
+    codec = Pyramid(bound={"abs": bound})
+    check_bound({"abs": bound}, field, codec.decode(codec.encode(field)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fields, quick
 
-from adiabat.codec import CorruptStreamError
+from adiabat.codec import CorruptStreamError, Pyramid
 from adiabat.codec.bound import Bound, choose_domain, domain_from, violations
 from adiabat.codec.domain import (
     TARGET_LIMIT,
@@ -260,3 +260,18 @@ def test_domains_and_their_parameters(parameters):
 def test_no_domain():
     with pytest.raises(CorruptStreamError):
         domain_from(("none",))
+
+
+def test_a_lattice_finer_than_any_float_of_the_bound_is_none():
+    """Subnormal numbers under a huge bound: the steps in it were no finite number."""
+    counts = "80000b328000017a80000f860000014880000944000005c4000003fb80000a5c80000c5800000fa880000f3800000f59"
+    field = np.frombuffer(bytes.fromhex(f"{counts}00000b23000012eb800008b700000662000002f400000dfd"), ">f4")
+    field = np.concatenate([field, -field[:9]]).astype("f4").reshape(1, 3, 9)
+    for size in (1.7e308, 1e300):
+        assert not isinstance(choose_domain(field, None, Bound("abs", size)), LatticeDomain)
+
+
+def test_values_next_to_the_largest_float_are_decoded_without_a_warning():
+    field = np.frombuffer(bytes.fromhex("ffffffffffffefffffffffffffffef7f"), "<f8").reshape(1, 2)
+    codec = Pyramid(bound={"abs": 8.98846567431158e307}, tune="rmse")
+    assert (np.abs(codec.decode(codec.encode(field)) / 2 - field / 2) <= 8.98846567431158e307 / 2).all()

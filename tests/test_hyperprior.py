@@ -14,6 +14,7 @@ import xarray as xr
 from latent_cases import hard_cases, rmse, smooth
 
 from adiabat.codec import (
+    VQ,
     CorruptStreamError,
     Hyperprior,
     ModelNotFoundError,
@@ -217,3 +218,21 @@ def test_a_store_opens_with_plain_xarray(tmp_path):
     with xr.open_zarr(tmp_path / "s.zarr", consolidated=False) as back:
         assert rmse(stack, back.t.values) <= 0.2
         assert rmse(stack[1, 3:9], back.t[1, 3:9].values) < 1
+
+
+def test_values_next_to_the_largest_float16_keep_a_bound_without_a_warning():
+    field = np.array([[-65504.0], [65504.0]], np.float16)
+    codec = Hyperprior(bound={"abs": 0.21})
+    assert (codec.decode(codec.encode(field)) == field).all()
+
+
+def test_the_smallest_stream_stays_in_the_valid_range_too():
+    field, codec = np.array([[0.0, 2.4]], np.float32), Hyperprior(target={"ratio": 500}, valid_range=(None, 0.0))
+    assert (codec.decode(codec.encode(field)) <= 0).all()
+
+
+def test_a_latent_that_decodes_to_infinity_is_no_warning():
+    """float16 near its end, where the coarsest latents overflow."""
+    field = np.frombuffer(bytes.fromhex("10e8d1eaffeb0069c06cb86df06c0356b169"), "<f2").reshape(1, 9)
+    codec = VQ(fill_value=0.0, target={"ratio": 500.0})
+    assert np.isfinite(codec.decode(codec.encode(field))).all()

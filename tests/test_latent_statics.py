@@ -76,3 +76,11 @@ def test_a_chunk_may_be_a_part_of_the_field(static):
 def test_a_missing_field_is_named():
     with pytest.raises(ModelNotFoundError, match="static field"):
         Hyperprior(target={"rmse": 1}, static=["ab" * 32]).encode(smooth())
+
+
+def test_a_signalling_nan_beside_a_static_field_is_no_warning(static):
+    field, sha256 = static
+    array = (smooth(field.shape) - 0.006 * field).astype("f4")
+    array.view("u4")[3, 4] = 0x7F800001
+    codec = Hyperprior(bound={"abs": 0.5}, static=[sha256])
+    assert codec.decode(codec.encode(array)).view("u4")[3, 4] == 0x7F800001

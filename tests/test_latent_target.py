@@ -121,3 +121,15 @@ def test_parse_gives_back_what_was_given(target):
 def test_parse_refuses_what_is_none(target, error):
     with pytest.raises(error, match=r"expected target="):
         Target.parse(target)
+
+
+def test_steps_stay_finite_where_errors_have_no_end():
+    tried = []
+
+    def infinite(step):
+        tried.append(step)
+        return Point(step, None, 10**9, math.inf)
+
+    for kind, start in (("rmse", 1.0), ("rmse", 1e-290), ("ratio", 1e30), ("ratio", 1e300)):
+        assert search(infinite, Target(kind, 1e9), 100, start=start) is None
+    assert np.isfinite(np.float32(tried)).all()

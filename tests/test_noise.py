@@ -96,3 +96,16 @@ def test_values_of_unknown_noise_are_kept_on_every_path(unknown):
         )
         assert (bits(decoded[::2]) == bits(field[::2])).all()
         assert (np.abs(decoded - field) <= 0.5).all()
+
+
+def test_a_constant_outside_the_valid_range_is_kept_where_its_noise_is_unknown():
+    field, codec = np.full((2, 3), 0.8666992, np.float16), Pyramid(bound={"noise": 0.5}, valid_range=(0.8667, None))
+    sigma = np.array([[0.5, 0.5, 0.5], [0.5, np.nan, 0.5]])
+    decoded = codec.decode(codec.encode(field, context=ChunkContext(noise=sigma)))
+    assert (bits(decoded) == bits(field))[1, 1]
+
+
+def test_zeros_of_both_signs_are_kept_where_their_noise_is_unknown():
+    field, codec = np.array([0.0, -0.0, 0.0]), Pyramid(bound={"noise": 0.5})
+    decoded = codec.decode(codec.encode(field, context=ChunkContext(noise=np.array([1.0, 0.0, 0.0]))))
+    assert (bits(decoded) == bits(field))[1:].all()

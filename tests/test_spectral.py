@@ -267,3 +267,13 @@ def test_a_profile_along_the_first_axis_beside_channels_along_the_last():
     codec = Pyramid(bound={"abs": sizes.tolist(), "axis": 0}, channels=-1)
     error = np.abs(codec.decode(codec.encode(array)).astype("f8") - array)
     assert (error <= sizes[:, None, None]).all()
+
+
+def test_a_signalling_nan_under_a_relative_bound_is_no_warning():
+    array = np.exp(np.random.default_rng(0).normal(size=(6, 8, 40))).astype(np.float32)
+    array.view("u4")[2, 3, 4] = 0x7F800001
+    codec = Pyramid(bound={"rel": 0.01}, channels=-1)
+    decoded = codec.decode(codec.encode(array))
+    assert decoded.view("u4")[2, 3, 4] == 0x7F800001
+    known = np.isfinite(array)
+    assert (np.abs(decoded[known] - array[known]) <= 0.01 * array[known]).all()
