@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.domain import ABS_BITS, cast, choose_shave, shaved_unit
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import pack, shuffle, unpack, unshuffle

@@ -7,11 +7,11 @@ stored in the stream. Spec: `spec/README.md`, "Configuration".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from numpy.typing import ArrayLike
 
 from adiabat.codec.bound_profile import Profile
+from adiabat.codec.cached import cached_property
 
 __all__ = ["ChunkContext"]
 

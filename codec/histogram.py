@@ -6,12 +6,12 @@ Used by `spectral_residual`. Spec: `spec/spectral.md`, "Histograms".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader, write_varint
 from adiabat.codec.words import PRECISION, categorical

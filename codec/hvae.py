@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.context import ChunkContext
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.frames import frame_shape

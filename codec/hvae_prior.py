@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec import entropy
+from adiabat.codec.cached import cached_property
 from adiabat.codec.entropy import SymbolReader, SymbolWriter, Tables
 from adiabat.codec.hvae_lattice import (
     EDGES,

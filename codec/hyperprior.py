@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec import subband_coder
+from adiabat.codec.cached import cached_property
 from adiabat.codec.frames import frame_shape
 from adiabat.codec.hyperprior_model import HyperpriorModel, find_hyperprior
 from adiabat.codec.latent_choice import Candidate

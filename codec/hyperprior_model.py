@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec import entropy
+from adiabat.codec.cached import cached_property
 from adiabat.codec.entropy import Tables
 from adiabat.codec.integer_net import Layer, Runner, prove_range, runner
 from adiabat.codec.package import BROKEN, Package, Shelf, broken, unpack

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.domain import Range, cast, clip
 from adiabat.codec.frames import Layout, find_wrap
 from adiabat.codec.holes import fill_holes

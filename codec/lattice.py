@@ -16,11 +16,12 @@ All values are int64 in fine units (`bound.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from adiabat.codec.cached import cached_property
 
 PAD = 2  # rows and columns around each part, so that a stencil never leaves it
 CONTEXTS = 12  # inputs of the network after the stencil

@@ -7,12 +7,12 @@ needs, which is how long steps are (`spectral_steps`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from adiabat.codec.bound_profile import Profile
+from adiabat.codec.cached import cached_property
 from adiabat.codec.exact_error import exceeds
 
 __all__ = ["Noise"]

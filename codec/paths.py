@@ -7,7 +7,6 @@ what lies outside the bound is stored exactly. Spec: `spec/stream.md`, "Paths".
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from adiabat.codec.atoms import between_atoms
 from adiabat.codec.bound import Bound, choose_domain, violations
 from adiabat.codec.bound_profile import ProfileDomain
+from adiabat.codec.cached import cached_property
 from adiabat.codec.classical import encode_classical, sample_rows
 from adiabat.codec.decoding import values_of
 from adiabat.codec.domain import Domain, OrderedDomain, Range, clip, low_words

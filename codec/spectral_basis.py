@@ -7,11 +7,11 @@ partial sum stays below 2**53. Spec: `spec/spectral.md`, "Prediction".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.octets import Reader
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec import entropy, wavelet
+from adiabat.codec.cached import cached_property
 from adiabat.codec.entropy import SymbolReader, SymbolWriter
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.hyperprior_model import HyperpriorModel

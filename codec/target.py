@@ -6,13 +6,13 @@ Stage of encoding: domain -> **target** -> coarse_to_fine. Special pixels are 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.bound_profile import ProfileDomain
+from adiabat.codec.cached import cached_property
 from adiabat.codec.domain import Domain
 
 

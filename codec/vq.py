@@ -12,12 +12,12 @@ integers only; `g_s` is a float network, so that decoded values may differ betwe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.frames import frame_shape, leading_axes
 from adiabat.codec.latent_choice import Candidate
 from adiabat.codec.latent_codec import LatentCodec, candidate

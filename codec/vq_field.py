@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.errors import CorruptStreamError
 from adiabat.codec.models import Model, find_model
 from adiabat.codec.octets import Reader, write_varint

@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import zarr
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.errors import ModelMismatchError, ModelNotFoundError
 from adiabat.codec.stream import MAGIC, Stream
 from adiabat.formats.blocks import ABSENT, MARK, Array, Block, find_files, mark_files, read_digest

@@ -10,12 +10,12 @@ Source: Reinecke and Seljebotn, "Libsharp: spherical harmonic transforms revisit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.faces import side_of
 from adiabat.formats.healpix_rings import Stencil, cell_stencil, latlon_stencil, ring_index, rings_of
 from adiabat.formats.spectrum import ring_geometry

@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.codec.errors import CorruptStreamError, UnsupportedVersionError
 from adiabat.formats.factor_sums import combine, combine_points, restore, restore_points
 from adiabat.formats.low_rank import CPArray

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adiabat.codec.cached import cached_property
 from adiabat.formats.error_scan import scan
 from adiabat.formats.extremes import Extreme, extremes, extremes_table, great_circle_km
 from adiabat.formats.field_scores import FieldScores, Negatives, area_weights, negatives, score_field

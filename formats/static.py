@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 import zarr
 
+from adiabat.codec.cached import cached_property
 from adiabat.formats.errors import RequestError
 from adiabat.formats.grid import Grid, lay
 from adiabat.formats.sources.cf import open_source

@@ -22,6 +22,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import lzma
 import os
 import struct
 import subprocess
@@ -57,7 +58,7 @@ from adiabat.codec.latent_codec import candidate
 from adiabat.codec.latent_options import LatentOptions
 from adiabat.codec.models import find_model
 from adiabat.codec.noise import Noise
-from adiabat.codec.octets import Reader, pack, write_varint
+from adiabat.codec.octets import LZMA_FILTER, Reader, pack, write_varint
 from adiabat.codec.paths import Chunk
 from adiabat.codec.side import Side, Weights
 from adiabat.codec.smoothing import Smoothing
@@ -411,6 +412,87 @@ def hand_made() -> Iterator[Valid]:
     yield "hand-range-point", "a range of one value", ends
 
 
+def corners() -> Iterator[Valid]:
+    """Give what streams of all kinds leave out: long axes, full bands, lists in masks, limits on one side."""
+    many = bits([0x7FC00000 + i // 2 % 300 for i in range(600)], "<f4")
+    many[::2] = 1 + np.arange(300) % 7
+    yield "mask-list", "300 patterns of NaN: a table and a list", encoded(many.reshape(20, 30), {"abs": 0.5}, "neural")
+    upper = (np.exp(smooth((9, 14), "<f8") - 275).view("<i8") & ~0xFFFFFFFF).view("<f8")
+    upper = with_sections(encoded(upper, "lossless", "neural"), low_words=None)
+    yield "hand-ordered-upper", "lossless float64 without low words", upper
+    tiny = (smooth((11, 12), "<f8") - 280) * 2e-6
+    yield "subnormal-f2", "results from 2^-24 to 2^-13", encoded(tiny.astype("<f2"), {"abs": 2e-7}, "neural")
+    yield "subnormal-f4", "the same far below", encoded((tiny * 2.0**-122).astype("<f4"), {"abs": 1e-43}, "neural")
+    off = smooth() - 280
+    for name, limits in (("lowest", (-4.0, None)), ("highest", (None, 2.0))):
+        clipped = np.clip(off, limits[0], limits[1])
+        yield f"range-{name}", f"limits {limits}", encoded(clipped, {"abs": 0.3}, "neural", valid_range=limits)
+    yield (
+        "range-rel",
+        "relative bound, signs and limits",
+        encoded(np.clip(off, -4, 2), {"rel": 0.05}, "neural", valid_range=(-4.0, 2.0)),
+    )
+    exact = dataclasses.replace(Stream.read(encoded(off, "lossless", "neural")), valid_range=(-4.0, 2.0))
+    yield "hand-range-lossless", "lossless values beyond the limits stay", exact.write()
+    packed = np.random.default_rng(2).integers(-500, 500, (16, 24)).cumsum(1) * 0.1 + 273.15
+    yield "lattice-f8", "products and sums that round", encoded(packed.astype("<f8"), "lossless", "neural")
+    yield "long", "an axis of 1100", encoded(smooth((1100,), "<f2"), {"abs": 0.5}, "neural")
+
+
+def long(length: int) -> Array:
+    """Make a long axis of float16 on which little happens, with holes."""
+    field = np.full(length, 280, "<f2")
+    rng = np.random.default_rng(12)
+    for place in rng.integers(0, length - 60, 24):
+        field[place : place + 40] += rng.normal(size=40).cumsum().astype("<f2")
+    field[rng.integers(0, length, 300)] = np.nan
+    field[length // 3 : length // 3 + 500] = np.nan
+    return field
+
+
+def first(symbol: int) -> bytes:
+    """Encode one value, and put this symbol of its only pixel, in steps of 2^8, into the stream."""
+    one = encoded(np.array([3.5], "<f4"), {"abs": 0.1}, "neural")
+    context, *parts = parts_of(Stream.read(one).sections["payload"])
+    return with_sections(one, payload=joined([context[: _skip(context, 0)] + write_varint(2 * symbol), *parts]))
+
+
+def hand_made_corners() -> Iterator[Valid]:
+    """Give streams that sit on the edge of what a reader must take."""
+    constant = Stream("constant", np.dtype("<f4"), (3, 2, 4), sections={"payload": struct.pack("<f", 1.5)})
+    nan = struct.pack("<f", np.nan)
+
+    def masked(mask: bytes) -> bytes:
+        return dataclasses.replace(constant, sections={"mask": mask, **constant.sections}).write()
+
+    for form in (1, 3):
+        body = bytes([form, 0, 0b10110010, 0b00001111, 0b11000011])
+        yield f"hand-plane-frames-{form}", f"frames, form {form}", masked(b"\1" + nan + bytes([0, 0, 5]) + body)
+    yield "hand-mask-none", "a mask without special pixels", masked(bytes(3))
+    yield "hand-mask-unused", "a pattern that no pixel has", masked(b"\1" + nan + bytes([0, 0, 3, 0x80, 0, 0]))
+    one = bytes([5, 0x80, 2, 0, 5, 1])
+    yield "hand-mask-list-of-one", "a list of one pixel, no table", masked(bytes([0, 1, 5, 0]) + nan + one * 8)
+    two = bytes([1]) + nan + bytes([1, 5, 0]) + nan[::-1] + one * 8
+    yield "hand-mask-table-unused", "a list of one pixel beside a table of one", masked(two)
+    tiny = encoded(smooth((9, 9)), {"abs": 0.1}, "neural")
+    yield "hand-escapes-none", "escapes of count 0", with_part(tiny, 4, lambda _: bytes(2))
+    yield "hand-first-far", "a first pixel of 2^38", first(1 << 30)
+    far = [0, 40000, -40000, 65535, 65536, 1 << 30, -(1 << 30) - 5, -1]
+    steps = [0, 1, -1]
+    for name, what, dtype, domain, numbers in (
+        ("ordered", "k modulo 2^16", "<f2", ("ordered",), far),
+        ("log", "the most steps", "<f4", ("log", 2**31 - 1), steps[:1]),
+        ("lattice", "the most steps", "<f8", ("lattice", 0.1, 273.15, 2**31 - 1), steps),
+    ):
+        folded = np.array([2 * n if n >= 0 else -2 * n - 1 for n in numbers], "<u8")
+        payload = bytes([0, 8, 0]) + folded.view(np.uint8).reshape(-1, 8).T.tobytes()
+        bound = {"ordered": ("lossless", 0.0), "log": ("rel", 0.5), "lattice": ("abs", 0.5)}[name]
+        stream = Stream(
+            "classical", np.dtype(dtype), (len(numbers),), bound=bound, domain=domain, sections={"payload": payload}
+        )
+        yield f"hand-{name}-far", f"classical, {what}", stream.write()
+
+
 # ---- streams that must be refused -----------------------------------------------------------------------------------
 
 
@@ -608,6 +690,22 @@ def refused_networks() -> Iterator[Invalid]:
     }
     for name, (what, data) in cases.items():
         yield f"neural-{name}", what, "Corrupt", data
+
+
+def refused_bodies() -> Iterator[Invalid]:
+    """Give LZMA bodies and escapes that do not end where they should."""
+    raw = Stream("raw", np.dtype("<f4"), (5, 20), sections={"payload": b""})
+    body = lzma.compress(bytes(range(200)) * 2, lzma.FORMAT_RAW, filters=LZMA_FILTER)
+    for name, what, changed in (
+        ("cut", "LZMA's end marker without its last byte", body[:-1]),
+        ("tail", "a byte after LZMA's end marker", body + b"\0"),
+        ("more", "LZMA data give more", lzma.compress(bytes(401), lzma.FORMAT_RAW, filters=LZMA_FILTER)),
+    ):
+        data = dataclasses.replace(raw, sections={"payload": b"\2" + changed}).write()
+        yield f"raw-lzma-{name}", what, "Corrupt", data
+    yield "neural-first-far", "a first pixel one step beyond 2^38", "Corrupt", first((1 << 30) + 1)
+    tiny = encoded(smooth((9, 9)), {"abs": 0.1}, "neural")
+    yield "neural-escapes-cut", "escapes of count 0, and no bytes", "Corrupt", with_part(tiny, 4, lambda _: b"\0")
 
 
 # ---- version 2: streams our encoder writes --------------------------------------------------------------------------
@@ -843,6 +941,22 @@ def _tapered(weights: Array) -> Callable[[Chunk, Any], tuple[Stream, bool]]:
         return chunk._predicted("neural", {"payload": payload}, decoded, bytes.fromhex(model.sha256))
 
     return neural
+
+
+def corners_2() -> Iterator[Valid]:
+    """Give long ordered axes, and a seam of an odd width."""
+    rng = np.random.default_rng(13)
+    hours = (280 + rng.normal(size=(600, 1, 1)).cumsum(0) + 0.1 * rng.normal(size=(600, 2, 2))).astype("<f2")
+    yield "v2-hours-600", "an ordered axis of 600 positions", coded(hours, {"abs": 0.5}, 0, 4)
+    with mock.patch.object(smoothing, "LEAST", 0):
+        around = rough((15, 31)) + smooth((15, 31), wrap=True) - smooth((15, 31))
+        odd = coded(around, {"abs": 0.5}, taper=volume.TAPER, wrap=True)
+    yield "v2-smooth-wrap-odd", "smoothing round the seam of an odd width", odd
+    yield "v2-bands", "passes of more than one band", coded(long(131200), {"abs": 0.5})
+    plane = bytes([1, 1, 0]) + bytes([0, 1, 2, 3, 4, 5])
+    bounds = pack(np.array([0.3, 2.0]).view(np.uint8).reshape(2, 8).T.tobytes())
+    table = bytes([2, 5, len(plane), 6, len(bounds)]) + plane + bounds
+    yield "hand-v2-shave-52", "the largest shave", sealed(b"\2\0\3\2\2\3\3\0\5\x34" + table, version=2)
 
 
 # ---- version 2: streams that must be refused ------------------------------------------------------------------------
@@ -1188,6 +1302,21 @@ def hand_made_3() -> Iterator[Valid]:
     yield "hand-v3-infinite", "values beyond float16", large
 
 
+def corners_3() -> Iterator[Valid]:
+    """Give long latent fields, static fields in float64, residuals of version 4."""
+    yield "v3-long", "an axis of 3000", latent_coded(smooth((3000,), "<f2"), 4.0)
+    yield "v3-longer", "more than 65536 columns", latent_coded(long(70000), 1.0)
+    yield "v3-row-x-first", "one row, whose first level has depth 0", latent_coded(smooth((1, 31)), 0.05, x_first=True)
+    yield "v3-fine-f8", "float64, products that round", latent_coded(smooth((13, 21), "<f8"), 2e-4)
+    places = Static(STATIC, 1, 2, -0.7), Static(STATIC, 0, 4, 0.9)
+    hills = hilly((12, 14), 1, 2).astype("<f8")
+    yield "v3-static-f8", "two static fields, float64", latent_coded(hills, 0.3, statics=places)
+    base = Stream.read(latent_coded(smooth((9, 11)), 0.5))
+    nested = spectral(smooth((9, 11)) - 280)
+    both = dataclasses.replace(base, bound=("abs", 0.5), sections={**base.sections, "residual": nested})
+    yield "hand-v3-residual-4", "a residual of version 4", both.write()
+
+
 # ---- version 3: streams that must be refused ------------------------------------------------------------------------
 
 
@@ -1239,6 +1368,21 @@ def refused_latents() -> Iterator[Invalid]:
     yield "v3-model", "a model that nobody has", "ModelNotFound", nobody
     of_pyramid = dataclasses.replace(Stream.read(good), model=bytes.fromhex(find_model().sha256)).write()
     yield "v3-model-kind", "a model of adiabat.pyramid", "ModelMismatch", of_pyramid
+
+
+def refused_fillings() -> Iterator[Invalid]:
+    """Give latent payloads with bits where none may be, and a residual whose frames alone differ."""
+    good, fine = latent_coded(smooth((9, 11)), 0.3), latent_coded(spiky((17, 18), 4), 0.03)
+    both = latent_coded(smooth((9, 11)), 1.0, bound=0.1)
+    other = encoded(np.full((11, 9), 0.25, "<f4"), "lossless")
+    moved = pack(bytes(96) + b"\x60" + bytes(95))
+    cases = {
+        "raw-bits-one": ("a one after the last raw bit", with_coded(fine, 3, lambda part: part[:-1] + b"\xff")),
+        "substitution-96-1": ("table 96 in region 1", with_coded(good, 1, lambda _: moved)),
+        "residual-frames": ("a residual of other rows and columns", with_sections(both, residual=other)),
+    }
+    for name, (what, data) in cases.items():
+        yield f"v3-{name}", what, "Corrupt", data
 
 
 def refused_latent_headers() -> Iterator[Invalid]:
@@ -1445,6 +1589,14 @@ def _lines(count: int, mean: int = 1) -> bytes:
     return fields_of([mean] * 40, *([[1, -1, 0, 1] * 10] * count))
 
 
+def corners_4() -> Iterator[Valid]:
+    """Give spectra of float64 whose steps follow their brightness."""
+    plain, rng = spectra((8, 7, 40), "<f8"), np.random.default_rng(14)
+    sigma = shot(plain)
+    plain[rng.random(plain.shape) < 0.1] += 30
+    yield "v4-noise-f8", "noise of each value, spikes, float64", spectral(plain, sigma=sigma)
+
+
 def refused_spectra() -> Iterator[Invalid]:
     """Give broken spectral payloads."""
     good = spectral(spectra((6, 7, 40)))
@@ -1585,17 +1737,17 @@ def _json(about: dict[str, Any]) -> bytes:
 
 Sources = tuple[tuple[Callable[[], Iterator[Valid]], ...], tuple[Callable[[], Iterator[Invalid]], ...]]
 VERSION_1: Sources = (
-    (layouts, contents, networks, hand_made),
-    (refused_envelopes, refused_headers, refused_payloads, refused_networks),
+    (layouts, contents, networks, hand_made, corners, hand_made_corners),
+    (refused_envelopes, refused_headers, refused_payloads, refused_networks, refused_bodies),
 )
 VERSION_2: Sources = (
-    (orders, contents_2, shared_values, tapers, statics, hand_made_2),
+    (orders, contents_2, shared_values, tapers, statics, hand_made_2, corners_2),
     (refused_plans, refused_statics, refused_profiles),
 )
 
 
-VERSION_3: Sources = ((latents, hand_made_3), (refused_latents, refused_latent_headers))
-VERSION_4: Sources = ((spectral_paths, hand_made_4), (refused_spectra, refused_spectral_headers))
+VERSION_3: Sources = ((latents, hand_made_3, corners_3), (refused_latents, refused_latent_headers, refused_fillings))
+VERSION_4: Sources = ((spectral_paths, hand_made_4, corners_4), (refused_spectra, refused_spectral_headers))
 
 
 def vectors_of(sources: Sources) -> Iterator[tuple[str, Files]]:

@@ -135,10 +135,12 @@ def unpack(data: bytes, n: int) -> bytes:
     elif method == 2:
         require(n <= 1 << 16, "LZMA bodies hold at most 65536 bytes")
         filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}]
+        expand = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
         try:
-            body = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(body, n + 1)
+            body = expand.decompress(body, n + 1)
         except lzma.LZMAError as problem:
             raise Corrupt(f"lzma: {problem}") from None
+        ended = expand.eof and not expand.unused_data
     require(method <= 2 and ended and len(body) == n, f"expected {n} bytes from method {method}, got {len(body)}")
     return body
 

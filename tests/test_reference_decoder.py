@@ -102,7 +102,7 @@ def test_there_are_vectors_and_they_are_small():
     assert len(VALID) >= 90
     assert len(INVALID) >= 80
     files = [path for path in (SPEC / "vectors").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 1_500_000
+    assert sum(path.stat().st_size for path in files) < 3_000_000
     for folder in VALID:
         assert sorted(path.name for path in folder.iterdir()) == ["about.json", "array.npy", "stream.bin"]
     for folder in INVALID:
@@ -204,7 +204,7 @@ for name in ("adiabat", "constriction", "onnxruntime", "numba", "numcodecs", "za
 program = runpy.run_path(sys.argv[1])
 import numpy as np
 told = {}
-for folder in sorted(Path(sys.argv[2]).glob("*/*/")):
+for folder in sorted(path.parent for path in Path(sys.argv[2]).glob("*/*/stream.bin")):
     try:
         array = program["decode"]((folder / "stream.bin").read_bytes(), sys.argv[3:])
     except program["InvalidError"] as problem:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adiabat.codec import VQ, Hyperprior, Pyramid, float_graph, integer_net, models, package
+from adiabat.codec.cached import cached_property
 from adiabat.codec.workers import ProcessLock, abreast, share
 
 FIELD = np.add.outer(np.arange(24.0), np.sin(np.arange(32.0))).astype("f4")
@@ -71,6 +72,34 @@ def test_a_child_is_free_of_locks_that_another_thread_of_its_parent_holds():
     thread, done = held_elsewhere([integer_net._lock, float_graph._lock, models._lock, package._lock])
     try:
         assert in_child(lambda: [codec.encode(FIELD) for codec in codecs] == expected)
+    finally:
+        done.set()
+        thread.join()
+
+
+@FORK
+@UNSAFE
+def test_a_child_is_free_of_properties_that_another_thread_computes():
+    """Python up to 3.11 locks each cached property, of all instances at once."""
+    begun, done = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, waits):
+            self.waits = waits
+
+        @cached_property
+        def value(self):
+            if self.waits:
+                begun.set()
+                done.wait(120)
+            return 1
+
+    thread = threading.Thread(target=lambda: Slow(True).value)
+    thread.start()
+    begun.wait(60)
+    try:
+        assert Slow(False).value == 1
+        assert in_child(lambda: Slow(False).value == 1)
     finally:
         done.set()
         thread.join()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adiabat.codec.adding import add, add_store
+from adiabat.codec.cached import cached_property
 from adiabat.codec.entropy import Tables
 from adiabat.codec.errors import ModelMismatchError
 from adiabat.codec.integer_graph import float_graph, integer_graph
