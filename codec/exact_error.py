@@ -33,7 +33,7 @@ def exceeds(
     with np.errstate(over="ignore", invalid="ignore"):
         off = np.subtract(decoded, field, dtype=np.float64)
         error = np.abs(off)
-        outside = ~(error <= room)
+        outside: NDArray[np.bool_] = ~(error <= room)
         equal = error == room
     if equal.any():
         lost = _lost(decoded[equal].astype(np.float64), field[equal].astype(np.float64), off[equal])
@@ -60,7 +60,7 @@ def exceeds_share(decoded: NDArray[np.floating], field: NDArray[np.floating], sh
         np.abs(error, out=error)
         room = np.abs(field, dtype=np.float64)
         room *= share
-        outside = ~(error <= room)
+        outside: NDArray[np.bool_] = ~(error <= room)
         undecided = error == room
         if undecided.any():
             undecided &= (error > 0) & np.isfinite(error)

@@ -1115,7 +1115,9 @@ def read_group(
     coded = Symbols(model.cumulative, cursor)
     symbols = np.concatenate([unfold(np.array([symbol], np.uint64)), coded.read(context, len(valid) - 1, 0)])
     side, step = references.at(FIRST) if references else None, rules.step_at(FIRST)
-    first = side.mean[:, 0, 0] + step * symbols if side else np.cumsum(symbols) * step
+    steps = symbols if side else np.cumsum(symbols)
+    require(np.abs(steps).max() <= 2 * LIMIT // step, "first pixel")  # so that the product keeps to 64 bits
+    first = steps * step + (side.mean[:, 0, 0] if side else 0)
     require(max(np.abs(symbols).max(), np.abs(first).max()) <= LIMIT, "first pixel")
     values, marks = walk(first.reshape(-1, 1, 1), valid, coded, model, rules, references)
     coded.end()

@@ -113,7 +113,7 @@ def test_a_symbol_beyond_the_range_is_refused():
 
 @pytest.mark.parametrize("part", range(5))
 def test_parts_that_are_cut_or_longer_are_refused(part):
-    q = symbols_of((8, 12), "mixed", 4)  # few escapes, which lzma does not pack: it does not miss a last byte
+    q = symbols_of((8, 12), "mixed", 4)
     whole = Reader(payload_of(q))
     parts = [whole.take(whole.varint()) for _ in range(5)]
     assert all(parts)
