@@ -214,9 +214,8 @@ def test_an_axis_with_bounds_does_not_grow():
 
 
 def test_inside_shards_bounds_are_refused_when_they_are_written():
-    array = make_levels({"abs": LEVELS}, chunks=(1, 12, 16), shards=(5, 24, 32))
-    with pytest.raises(ValueError, match="one axis of length 5"):
-        array[:] = 1
+    with pytest.raises(ValueError, match="axis"):  # Zarr 3.4 asks already when the array is made
+        make_levels({"abs": LEVELS}, chunks=(1, 12, 16), shards=(5, 24, 32))[:] = 1
 
 
 @pytest.mark.parametrize("options", [{"compressors": None}, {}])
