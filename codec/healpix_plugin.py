@@ -25,7 +25,7 @@ class HealpixCodec(ArrayArrayCodec):
 
     Examples
     --------
-    >>> import zarr
+    >>> import numpy as np, zarr
     >>> array = zarr.create_array(
     ...     {}, shape=(2, 3072), chunks=(1, 3072), dtype="f4", compressors=None, filters=[{"name": "adiabat.healpix"}],
     ...     serializer={"name": "adiabat.pyramid", "configuration": {"bound": {"abs": 0.1}}})
