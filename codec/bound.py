@@ -84,7 +84,8 @@ class Bound:
             raise ValueError(f"expected a list of bounds along 'axis', got {bound!r}")
         if isinstance(size, bool) or not isinstance(size, int | float | np.integer | np.floating):
             raise TypeError(f"expected a number for {kind!r}, got {size!r}")
-        if not 0 < size <= sys.float_info.max:  # an integer may be larger than any float
+        number = size if isinstance(size, int) else float(size)
+        if not 0 < number <= sys.float_info.max:  # an integer may be larger than any float
             raise ValueError(f"expected a positive finite number for {kind!r}, got {size!r}")
         return cls(kind, float(size))
 

@@ -15,6 +15,7 @@ import xarray as xr
 from checks import bits
 from typer.testing import CliRunner
 
+from adiabat.codec import lending, package
 from adiabat.codec.stream import Stream
 from adiabat.formats.cli import app
 
@@ -46,6 +47,8 @@ def nothing_known(tmp_path, monkeypatch):
     """Only what is shipped, and what a store holds itself, is at hand."""
     monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ADIABAT_MODELS", raising=False)
+    monkeypatch.setattr(lending, "LENT", {})
+    monkeypatch.setattr(package, "LENT", lending.LENT)
 
 
 def check_same(read, expected, tolerance=0.0, relative=0.0):
