@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 
 def options(*arguments):
-    return load.parse([*arguments, "--patience", "60", "--episodes"])
+    return load.parse([*arguments, "--rounds", "1", "--patience", "60", "--episodes"])
 
 
 def test_threads_and_processes_give_the_bytes_of_one_thread(folder):

@@ -27,7 +27,7 @@ __all__ = ["WARM", "fork", "fork_pool", "loop", "once", "threads"]
 # Not dask: the threads of its pools do not survive a fork, whatever they do.
 FORKED = ("encode pyramid map", "decode pyramid frames", "decode vq", "decode hvae", "zarr read hyperprior", "xarray")
 PAUSE = 5.0  # seconds between forks
-WARM = "warm"  # in place of an operation: each was done once
+WARM = "warm"  # in place of an operation: each was done often enough
 
 Tell = Callable[[str, str, str], None]  # who, operation, what went wrong
 
@@ -38,10 +38,10 @@ def _began() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _work(who: str, operations: Operations, stop: Any, tell: Tell, seed: int) -> None:
-    """Do each operation once, tell that this is so, and go on in random order until told to stop; each is told."""
+def _work(who: str, operations: Operations, stop: Any, tell: Tell, seed: int, rounds: int) -> None:
+    """Do each operation so many times, tell that this is so, and go on in random order until told to stop."""
     rng, names = np.random.default_rng(seed), list(operations.all)
-    for name in rng.permutation(names):
+    for name in rng.permutation(names * rounds):
         if not stop.is_set():
             tell(who, str(name), _tried(operations, str(name)))
     tell(who, WARM, "")
@@ -61,13 +61,13 @@ def _tried(operations: Operations, name: str) -> str:
     return ""
 
 
-def loop(folder: Path, number: int, stop: Any, queue: Any) -> None:
+def loop(folder: Path, number: int, stop: Any, queue: Any, rounds: int) -> None:
     """One process that works alone."""
     _began()
-    _work(f"process {number}", Operations(folder), stop, lambda *told: queue.put(told), number)
+    _work(f"process {number}", Operations(folder), stop, lambda *told: queue.put(told), number, rounds)
 
 
-def threads(folder: Path, count: int, stop: Any, queue: Any, patience: float) -> None:
+def threads(folder: Path, count: int, stop: Any, queue: Any, rounds: int, patience: float) -> None:
     """One process of so many threads, which forks now and then while they work."""
     _began()
     operations = Operations(folder)
@@ -78,7 +78,7 @@ def threads(folder: Path, count: int, stop: Any, queue: Any, patience: float) ->
     for name in operations.all:  # sessions, pools and kernels are there before the first fork
         tell("thread 0", name, _tried(operations, name))
     running = [
-        threading.Thread(target=_work, args=(f"thread {each}", operations, stop, tell, 100 + each), daemon=True)
+        threading.Thread(target=_work, args=(f"thread {each}", operations, stop, tell, 100 + each, rounds), daemon=True)
         for each in range(count)
     ]
     for each in running:
