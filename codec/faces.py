@@ -10,6 +10,7 @@ the sphere", ApJ 622 (2005), sections 4 and 5. The neighbours are derived here f
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +45,7 @@ def side_of(cells: int) -> int:
     >>> side_of(786432)
     256
     """
-    nside: int = round((max(cells, 0) / FACES) ** 0.5)
+    nside = math.isqrt(max(cells, 0) // FACES)  # of any size: a float may be too small for it
     if nside < 1 or nside & (nside - 1) or FACES * nside**2 != cells:
         raise ValueError(f"expected 12 nside^2 cells with nside a power of two, got {cells}")
     return nside

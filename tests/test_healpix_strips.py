@@ -255,3 +255,9 @@ def test_schemas_say_the_same():
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schemas["numcodecs"])
     assert set(schemas["numcodecs"]["properties"]) == {"id", *inspect.signature(HealpixStrips).parameters}
+
+
+def test_a_side_beyond_every_float_is_refused():
+    """Found by fuzzing."""
+    with pytest.raises(ValueError, match="power of two"):
+        HealpixStrips(10**400, "<f4")
